@@ -1,0 +1,119 @@
+//! `cdc-webhook`: receives CockroachDB changefeeds over HTTP and applies them to CockroachDB or PostgreSQL.
+//!
+//! Only reads flags, builds the pieces, hands them to each other and waits.
+
+mod args;
+mod operate;
+mod start;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use sink_service::exit::Exit;
+use sink_service::layered::{self, ConfigFileArgs};
+use sink_service::logging::{self, LoggingArgs};
+
+use crate::args::{ResetArgs, StartArgs, StatusArgs};
+
+/// Receives CockroachDB changefeeds over HTTP and applies them to CockroachDB or PostgreSQL, so that the target
+/// moves only between states that the source had.
+#[derive(Debug, Parser)]
+#[command(name = "cdc-webhook", version, max_term_width = 110)]
+struct Cli {
+    #[command(flatten)]
+    logging: LoggingArgs,
+    #[command(flatten)]
+    config_file: ConfigFileArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Receive and apply changefeeds (what is done if no command is given).
+    Start(Box<StartArgs>),
+    /// Show where every schema stands.
+    Status(StatusArgs),
+    /// Repair the state of a schema, for instance before its changefeed is created anew.
+    Reset(ResetArgs),
+}
+
+fn main() -> ExitCode {
+    let cli: Cli = match layered::parse(std::env::args_os(), Some("start")) {
+        Ok(cli) => cli,
+        Err(error) => return error.report().into(),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start the runtime: {error}");
+            return Exit::Failure.into();
+        }
+    };
+    let done = runtime.block_on(run(cli));
+    // Nothing is left that matters; a blocked helper thread must not keep the process alive.
+    runtime.shutdown_background();
+    match done {
+        Ok(exit) => exit.into(),
+        Err((exit, error)) => {
+            eprintln!("error: {error:#}");
+            exit.into()
+        }
+    }
+}
+
+/// An error for people, with the code for machines.
+type Failed = (Exit, anyhow::Error);
+
+async fn run(cli: Cli) -> Result<Exit, Failed> {
+    sink_service::tls::install_crypto_provider().map_err(|e| (Exit::Failure, e.into()))?;
+    match cli.command {
+        Command::Start(args) => {
+            let log = logging::init(&cli.logging).map_err(|e| (Exit::Usage, e.into()))?;
+            start::start(*args, log).await
+        }
+        Command::Status(args) => operate::status(args).await,
+        Command::Reset(args) => operate::reset(args).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_of_the_documents_is_understood_in_both_spellings() {
+        for flag in [
+            "--bindAddr=:1",
+            "--bind-addr=:1",
+            "--conn=postgresql://x",
+            "--targetConn=postgresql://x",
+            "--target-conn=postgresql://x",
+            "--stagingDB=s",
+            "--staging-db=s",
+            "--stagingCreateSchema",
+            "--staging-create-schema=true",
+            "--immediate",
+            "--immediate=false",
+            "--disableAuthentication",
+            "--disable-authentication",
+            "--tlsCertificate=c",
+            "--tlsPrivateKey=k",
+            "--tlsSelfSigned",
+            "--logDestination=f",
+            "--logFormat=fluent",
+            "-v",
+            "-vv",
+            "--maxBodyBytes=1",
+            "--onApplyError=quarantine",
+        ] {
+            assert!(Cli::try_parse_from(["cdc-webhook", "start", flag]).is_ok(), "{flag}");
+        }
+    }
+}

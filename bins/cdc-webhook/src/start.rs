@@ -1,0 +1,183 @@
+//! `start`: builds the engine and serves until told to stop.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use sink_core::apply::SqlApplier;
+use sink_core::checkpoint::Leases;
+use sink_core::clock::SystemClock;
+use sink_core::failure::{Disposition, chain};
+use sink_core::resolver::Resolvers;
+use sink_core::staging::SqlStager;
+use sink_core::staging::sql::registry::Registry;
+use sink_core::target::{Target, TargetConfig};
+use sink_service::exit::Exit;
+use sink_service::http_server::{self, HttpLimits, HttpServer, Served};
+use sink_service::logging::LogHandle;
+use sink_service::shutdown::{self, Reloads, Signals};
+use sink_service::telemetry;
+use sink_service::tls::{self, CertReloader};
+use source_webhook::intake::Intake;
+use source_webhook::{Webhook, metrics as webhook_metrics};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::Failed;
+use crate::args::StartArgs;
+use crate::operate::target_failed;
+
+/// How long a target that does not answer is waited for at start; a supervisor takes over after that.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(60);
+/// Pause between attempts.
+const CONNECT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Runs until SIGTERM or SIGINT.
+pub(crate) async fn start(args: StartArgs, log: LogHandle) -> Result<Exit, Failed> {
+    let usage = |e: anyhow::Error| (Exit::Usage, e);
+    let signals = Signals::listen().map_err(|e| (Exit::Failure, e.into()))?;
+    let background = TaskTracker::new();
+    let stop = CancellationToken::new();
+    let metrics = telemetry::install(&background, stop.clone()).map_err(|e| (Exit::Failure, e.into()))?;
+    sink_core::metrics::describe();
+    webhook_metrics::describe();
+    let certificate = args.tls.source().context("TLS flags").map_err(usage)?;
+    let certificate = certificate.map(CertReloader::new).transpose().context("TLS").map_err(usage)?;
+
+    let config = args.target.config().map_err(usage)?;
+    let target = Arc::new(connect(config, &signals.shutdown()).await?);
+    tracing::info!(version = target.version(), "connected to the target");
+    tls::assert_crypto_provider().map_err(|e| (Exit::Failure, e.into()))?;
+
+    let registry = Arc::new(Registry::default());
+    let stager = Arc::new(SqlStager::new(Arc::clone(&target), Arc::clone(&registry)));
+    let applier = Arc::new(SqlApplier::new(Arc::clone(&target), registry, args.applier()));
+    let leases = Arc::new(Leases::new(&target, Arc::new(SystemClock), hostname()));
+    let resolvers = Arc::new(Resolvers::new(
+        Arc::clone(&target),
+        Arc::clone(&stager),
+        Arc::clone(&applier),
+        Arc::clone(&leases),
+        args.resolver(target.product()),
+        stop.clone(),
+        background.clone(),
+    ));
+    let intake = Intake::new(Arc::clone(&target), stager, applier, Arc::clone(&resolvers), args.intake());
+    let deliveries = TaskTracker::new();
+    let webhook =
+        Webhook::new(Arc::new(intake), args.webhook(), deliveries.clone(), move || metrics.render());
+
+    let leases_stop = CancellationToken::new();
+    background.spawn({
+        let (leases, stop) = (Arc::clone(&leases), leases_stop.clone());
+        async move { leases.keep(stop).await }
+    });
+    background.spawn({
+        let resolvers = Arc::clone(&resolvers);
+        async move { resolvers.watch().await }
+    });
+    let reload = Reload { certificate: certificate.clone(), log, resolvers };
+    background.spawn(stop.clone().run_until_cancelled_owned(reload.run(signals.reloads())));
+
+    let served = serve(&args, certificate, &signals, Arc::clone(&webhook)).await?;
+    deliveries.close();
+    let delivered = shutdown::drain(&deliveries, args.shutdown.grace_period).await;
+    // Resolvers finish the slice at hand; then the leases go, so that others take over at once.
+    stop.cancel();
+    leases_stop.cancel();
+    background.close();
+    let drained = shutdown::drain(&background, args.shutdown.grace_period).await;
+    target.close().await;
+    let clean = delivered && drained && matches!(served, Served::Drained);
+    tracing::info!(clean, "stopped");
+    Ok(if clean { Exit::Success } else { Exit::Undrained })
+}
+
+/// Accepts requests until the first signal, then lets those in flight finish.
+async fn serve(
+    args: &StartArgs,
+    certificate: Option<Arc<CertReloader>>,
+    signals: &Signals,
+    webhook: Arc<Webhook>,
+) -> Result<Served, Failed> {
+    let address = &args.server.bind_addr;
+    let listener = http_server::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))
+        .map_err(|e| (Exit::Usage, e))?;
+    let bound = listener.local_addr().map_or_else(|_| address.clone(), |a| a.to_string());
+    let tls = certificate.map(tls::server_config).transpose().map_err(|e| (Exit::Usage, e.into()))?;
+    tracing::info!(address = %bound, tls = tls.is_some(), "listening");
+    if !args.server.disable_authentication {
+        tracing::warn!(
+            "every delivery will be refused: this version knows no tokens yet; see --disableAuthentication"
+        );
+    }
+    let stopping = signals.shutdown();
+    let server = HttpServer {
+        listener,
+        tls,
+        limits: HttpLimits::default(),
+        shutdown: stopping.clone(),
+        grace: args.shutdown.grace_period,
+    };
+    let drain_flag = async {
+        stopping.cancelled().await;
+        tracing::info!("stopping: finishing what is in flight");
+        webhook.start_draining();
+    };
+    let handler = {
+        let webhook = Arc::clone(&webhook);
+        move |request| Arc::clone(&webhook).handle(request)
+    };
+    let (served, ()) = tokio::join!(server.serve(handler), drain_flag);
+    Ok(served)
+}
+
+/// Tries until the target answers, patience ends, or the process is told to stop.
+async fn connect(config: TargetConfig, stop: &CancellationToken) -> Result<Target, Failed> {
+    let deadline = Instant::now() + CONNECT_PATIENCE;
+    loop {
+        match Target::connect(config.clone()).await {
+            Ok(target) => return Ok(target),
+            Err(failure) if failure.disposition() == Disposition::Retry && Instant::now() < deadline => {
+                tracing::warn!(error = %chain(&failure), "the target does not answer; trying again");
+            }
+            Err(failure) => return Err(target_failed(failure)),
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(CONNECT_PAUSE)).await.is_none() {
+            return Err((Exit::Target, anyhow::anyhow!("told to stop before the target answered")));
+        }
+    }
+}
+
+/// What SIGHUP does.
+struct Reload {
+    certificate: Option<Arc<CertReloader>>,
+    log: LogHandle,
+    resolvers: Arc<Resolvers>,
+}
+
+impl Reload {
+    async fn run(self, mut reloads: Reloads) {
+        loop {
+            reloads.next().await;
+            tracing::info!("reloading");
+            if let Err(error) = self.log.reopen() {
+                tracing::error!(error = %chain(&error), "the log file was not opened again");
+            }
+            if let Some(Err(error)) = self.certificate.as_ref().map(|certificate| certificate.reload()) {
+                tracing::error!(error = %chain(&error), "the certificate was not read again; the old one stays");
+            }
+            self.resolvers.reload().await;
+        }
+    }
+}
+
+/// Shown to operators as the holder of leases.
+fn hostname() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    let name = if name.is_empty() { "unknown" } else { name };
+    format!("{name}:{}", std::process::id())
+}

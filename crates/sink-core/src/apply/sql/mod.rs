@@ -1,0 +1,72 @@
+//! Applies by SQL: one statement per slice on PostgreSQL, one transaction per slice on CockroachDB.
+
+mod execute;
+mod quarantine;
+mod rows;
+mod staged;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use super::{Applied, Applier, Changes, Unit};
+use crate::failure::Failure;
+use crate::metrics;
+use crate::model::TableId;
+use crate::staging::sql::registry::Registry;
+use crate::target::Target;
+
+/// How to apply.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ApplierConfig {
+    /// Do not guard immediate writes against older versions (`--assumeIdempotent`).
+    pub assume_idempotent: bool,
+}
+
+/// Writes to tables of the target.
+pub struct SqlApplier {
+    target: Arc<Target>,
+    registry: Arc<Registry>,
+    config: ApplierConfig,
+    /// Tables whose keys turned out to be equal without being the same text.
+    fold_by_value: Mutex<HashSet<TableId>>,
+}
+
+impl SqlApplier {
+    /// Applies to `target`; `registry` is shared with the stager.
+    #[must_use]
+    pub fn new(target: Arc<Target>, registry: Arc<Registry>, config: ApplierConfig) -> Self {
+        Self { target, registry, config, fold_by_value: Mutex::default() }
+    }
+
+    fn folds_by_value(&self, table: &TableId) -> bool {
+        self.fold_by_value.lock().unwrap_or_else(PoisonError::into_inner).contains(table)
+    }
+
+    fn fold_by_value(&self, tables: impl IntoIterator<Item = TableId>) {
+        self.fold_by_value.lock().unwrap_or_else(PoisonError::into_inner).extend(tables);
+    }
+}
+
+impl Applier for SqlApplier {
+    async fn apply(&self, unit: &Unit<'_>) -> Result<Applied, Failure> {
+        let started = Instant::now();
+        let database = self.target.database(&unit.schema.database).await?;
+        let result = match unit.changes {
+            Changes::Rows(batches) => self.apply_rows(&database, unit.schema, batches).await,
+            Changes::Staged { window, guard } => {
+                Box::pin(self.apply_staged(&database, unit, window, guard)).await
+            }
+        };
+        match &result {
+            Ok(_) => metrics::observe_schema("apply_duration_seconds", unit.schema, started.elapsed()),
+            Err(_) => metrics::count_schema("apply_errors_total", unit.schema, 1),
+        }
+        result.map_err(|e| e.in_database(&unit.schema.database))
+    }
+
+    async fn flush(&self) -> Result<(), Failure> {
+        // Everything is durable when `apply` answers.
+        std::future::ready(Ok(())).await
+    }
+}

@@ -1,0 +1,152 @@
+//! Immediate mode: writes rows as they arrive, unless the target already has something newer for their key.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::SqlApplier;
+use super::execute::{self, Counts, Values};
+use super::staged::in_order;
+use crate::apply::plan::{Fold, TablePlan};
+use crate::apply::{Applied, Durability};
+use crate::failure::Failure;
+use crate::model::{Batch, Change, HlcTimestamp, Mutation, RowKey, SchemaId, Shape};
+use crate::staging::Window;
+use crate::target::dialect::{Rows, SliceOptions, Writes};
+use crate::target::pool::Database;
+
+/// Most rows of one statement.
+const MAX_STATEMENT_ROWS: usize = 2_000;
+/// Most bytes of one statement, unless a single row has more.
+const MAX_STATEMENT_BYTES: usize = 4 << 20;
+
+impl SqlApplier {
+    /// Rounds of rows with one version per key; almost always a single round.
+    pub(super) async fn apply_rows(
+        &self,
+        database: &Database,
+        schema: &SchemaId,
+        batches: &[Batch<'_>],
+    ) -> Result<Applied, Failure> {
+        let mut applied = Applied { durability: Durability::Durable, upserts: 0, deletes: 0, quarantined: 0 };
+        let mut plans = Vec::with_capacity(batches.len());
+        for batch in batches {
+            plans.push(self.plan_rows(database, batch).await?);
+        }
+        let plans = in_order(database.dialect().product(), plans)?;
+        let mut rounds: Vec<Vec<Vec<&Mutation<'_>>>> = Vec::new();
+        for (at, plan) in plans.iter().enumerate() {
+            let rows =
+                batches.iter().filter(|batch| batch.table.id == plan.table.id).flat_map(|batch| &batch.rows);
+            for (round, rows) in rounds_of(rows, plan).into_iter().enumerate() {
+                if rounds.len() == round {
+                    rounds.push(vec![Vec::new(); plans.len()]);
+                }
+                rounds[round][at] = rows;
+            }
+        }
+        for round in rounds {
+            for input in statements_of(round) {
+                let counts = self.write(database, schema, &plans, input).await?;
+                counts.publish(&plans);
+                applied.upserts += counts.total_upserts();
+                applied.deletes += counts.total_deletes();
+            }
+        }
+        Ok(applied)
+    }
+
+    async fn plan_rows(&self, database: &Database, batch: &Batch<'_>) -> Result<TablePlan, Failure> {
+        let staged = self.registry.ensure_table(database, &batch.table.id).await?;
+        let mut shapes: BTreeMap<i64, Arc<Shape>> = BTreeMap::new();
+        for row in &batch.rows {
+            if let Change::Upsert { shape, .. } = &row.change {
+                shapes.entry(shape.id()).or_insert_with(|| Arc::clone(shape));
+            }
+        }
+        let shapes: Vec<Arc<Shape>> = shapes.into_values().collect();
+        let (staging_table, guard_table) = (staged.staging_table.clone(), staged.guard_table.clone());
+        let mut plan = TablePlan::new(Arc::clone(&batch.table), staging_table, guard_table, &shapes)?;
+        if self.folds_by_value(&plan.table.id) {
+            plan.fold = Fold::Value;
+        }
+        Ok(plan)
+    }
+
+    async fn write(
+        &self,
+        database: &Database,
+        schema: &SchemaId,
+        plans: &[TablePlan],
+        input: Vec<Vec<&Mutation<'_>>>,
+    ) -> Result<Counts, Failure> {
+        // Only tables with rows, so that the statement's text is that of the tables at hand.
+        let used: Vec<usize> = (0..plans.len()).filter(|at| !input[*at].is_empty()).collect();
+        let some: Vec<TablePlan> = used.iter().map(|at| plans[*at].clone()).collect();
+        let input: Vec<Vec<&Mutation<'_>>> = used.iter().map(|at| input[*at].clone()).collect();
+        let guard = !self.config.assume_idempotent;
+        let options = SliceOptions { fence: true, guard, writes: Writes::All, rows: Rows::Input };
+        let statements = database.dialect().slice(database.area(), &some, options);
+        let window = Window { after: HlcTimestamp::ZERO, upto: HlcTimestamp::ZERO };
+        let large = input.iter().flatten().map(|row| row.size_bytes()).sum::<usize>() > MAX_STATEMENT_BYTES;
+        let mut values = Values { schema, window, epoch: 0, keys: Vec::new(), input };
+        let mut counts = Counts::new(some.len());
+        let mut connection = database.connection().await?;
+        execute::transaction(&mut connection, &statements, &mut values, &mut counts).await?;
+        if large {
+            sqlx::Connection::shrink_buffers(&mut *connection);
+        }
+        let mut all = Counts::new(plans.len());
+        for (from, to) in used.into_iter().enumerate() {
+            all.upserts[to] = counts.upserts[from];
+            all.deletes[to] = counts.deletes[from];
+        }
+        Ok(all)
+    }
+}
+
+/// Sorts rows into rounds with one version per key. The newest version alone is the net effect if every version
+/// feeds every column; else all versions are written, one after the other.
+fn rounds_of<'a>(
+    rows: impl Iterator<Item = &'a Mutation<'a>>,
+    plan: &TablePlan,
+) -> Vec<Vec<&'a Mutation<'a>>> {
+    let mut versions: BTreeMap<&RowKey, Vec<&Mutation<'_>>> = BTreeMap::new();
+    for row in rows {
+        versions.entry(&row.key).or_default().push(row);
+    }
+    let newest_suffices = plan.shapes.len() <= 1 && !plan.has_partial_shape();
+    let mut rounds: Vec<Vec<&Mutation<'_>>> = Vec::new();
+    for mut versions in versions.into_values() {
+        // Stable: of two rows at one time the later one wins.
+        versions.sort_by_key(|row| row.time);
+        let from = if newest_suffices { versions.len() - 1 } else { 0 };
+        for (round, row) in versions[from..].iter().enumerate() {
+            if rounds.len() == round {
+                rounds.push(Vec::new());
+            }
+            rounds[round].push(row);
+        }
+    }
+    rounds
+}
+
+/// Cuts a round into statements. Parents are filled in first, so that a child never comes in an earlier statement.
+fn statements_of<'a>(round: Vec<Vec<&'a Mutation<'a>>>) -> Vec<Vec<Vec<&'a Mutation<'a>>>> {
+    let tables = round.len();
+    let mut statements = vec![vec![Vec::new(); tables]];
+    let (mut rows, mut bytes) = (0, 0);
+    for (at, table) in round.into_iter().enumerate() {
+        for row in table {
+            let size = row.size_bytes();
+            if rows > 0 && (rows == MAX_STATEMENT_ROWS || bytes + size > MAX_STATEMENT_BYTES) {
+                statements.push(vec![Vec::new(); tables]);
+                (rows, bytes) = (0, 0);
+            }
+            (rows, bytes) = (rows + 1, bytes + size);
+            if let Some(last) = statements.last_mut() {
+                last[at].push(row);
+            }
+        }
+    }
+    statements
+}

@@ -1,0 +1,220 @@
+//! Applies a span of staged time. The order of attempts is the order of their cost: the plain statement; folding
+//! keys by value; removing rows whose unique values move; moving refused rows aside.
+
+use super::execute::{self, APPLY, Counts, Values};
+use super::{SqlApplier, quarantine};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+use crate::apply::order::parents_first;
+use crate::apply::plan::{Fold, TablePlan};
+use crate::apply::{Applied, Durability, OnRowError, Unit};
+use crate::checkpoint::Advance;
+use crate::failure::{Disposition, Failure, Place};
+use crate::model::{Shape, TableSchema};
+use crate::staging::Window;
+use crate::target::Product;
+use crate::target::dialect::{Rows, SliceOptions, Statement, Writes};
+use crate::target::pool::{Database, failure};
+
+/// SQLSTATE: one statement would write a row twice.
+const CARDINALITY_VIOLATION: &str = "21000";
+/// SQLSTATE: a unique value exists already.
+const UNIQUE_VIOLATION: &str = "23505";
+
+/// Everything the attempts at one slice share.
+pub(super) struct Attempt<'a> {
+    pub(super) database: &'a Database,
+    pub(super) unit: &'a Unit<'a>,
+    pub(super) window: Window,
+    pub(super) advance: Advance,
+    pub(super) guard: bool,
+    pub(super) plans: Vec<TablePlan>,
+}
+
+impl SqlApplier {
+    pub(super) async fn apply_staged(
+        &self,
+        database: &Database,
+        unit: &Unit<'_>,
+        window: Window,
+        guard: bool,
+    ) -> Result<Applied, Failure> {
+        let advance = unit.advance.ok_or_else(|| {
+            Failure::new(
+                Disposition::Halt,
+                APPLY,
+                "staged rows cannot be applied without moving the frontier",
+            )
+        })?;
+        let plans = self.plans(database, unit, window).await?;
+        let mut attempt = Attempt { database, unit, window, advance, guard, plans };
+        attempt.refuse_mixed_shapes().await?;
+        let mut result = attempt.plain().await;
+        if result.as_ref().is_err_and(|e| e.sqlstate() == Some(CARDINALITY_VIOLATION)) {
+            self.fold_by_value(attempt.plans.iter().map(|plan| plan.table.id.clone()));
+            for plan in &mut attempt.plans {
+                plan.fold = Fold::Value;
+            }
+            result = attempt.plain().await;
+        }
+        if result.as_ref().is_err_and(|e| e.sqlstate() == Some(UNIQUE_VIOLATION)) {
+            // What it fails with instead would only say that this way was barred too.
+            if let Ok(counts) = attempt.clear_then_upsert().await {
+                result = Ok(counts);
+            }
+        }
+        let refused = result.as_ref().is_err_and(|e| e.disposition() == Disposition::Halt);
+        if refused && unit.on_row_error == OnRowError::Quarantine {
+            return quarantine::apply(&attempt).await;
+        }
+        let counts = result?;
+        counts.publish(&attempt.plans);
+        Ok(Applied {
+            durability: Durability::Durable,
+            upserts: counts.total_upserts(),
+            deletes: counts.total_deletes(),
+            quarantined: 0,
+        })
+    }
+
+    /// Plans for the tables with rows in the window, parents first where the product needs it.
+    async fn plans(
+        &self,
+        database: &Database,
+        unit: &Unit<'_>,
+        window: Window,
+    ) -> Result<Vec<TablePlan>, Failure> {
+        let pending = self.registry.pending(database, unit.schema, window).await?;
+        if pending.upto < window.upto {
+            return Err(Failure::new(
+                Disposition::Halt,
+                APPLY,
+                "the slice is wider than its index can be read",
+            ));
+        }
+        let schema = database.schema().current(database).await?;
+        let mut plans = Vec::with_capacity(pending.tables.len());
+        for (staged, shapes) in pending.tables {
+            let table = schema.table(&staged.table.schema, staged.table.table.as_str()).ok_or_else(|| {
+                let reason =
+                    "rows are staged for it, but the target has no such table any more; create it again";
+                let place = Place { table: Some(staged.table.clone()), ..Place::default() };
+                Failure::new(Disposition::Halt, APPLY, reason).at(place)
+            })?;
+            let mut plan = TablePlan::new(
+                table.clone(),
+                staged.staging_table.clone(),
+                staged.guard_table.clone(),
+                &shapes,
+            )?;
+            if self.folds_by_value(&plan.table.id) {
+                plan.fold = Fold::Value;
+            }
+            plans.push(plan);
+        }
+        in_order(database.dialect().product(), plans)
+    }
+}
+
+/// Sorts plans so that parents come first; PostgreSQL checks foreign keys at the statement's end and takes any order.
+pub(super) fn in_order(product: Product, plans: Vec<TablePlan>) -> Result<Vec<TablePlan>, Failure> {
+    let tables: Vec<&TableSchema> = plans.iter().map(|plan| &*plan.table).collect();
+    match (parents_first(&tables), product) {
+        (Ok(order), _) => Ok(order.into_iter().map(|at| plans[at].clone()).collect()),
+        (Err(_), Product::PostgreSql) => Ok(plans),
+        (Err(circle), Product::CockroachDb) => Err(Failure::new(Disposition::Halt, APPLY, circle)),
+    }
+}
+
+impl Attempt<'_> {
+    pub(super) fn statements(&self, options: SliceOptions) -> Vec<Statement> {
+        self.database.dialect().slice(self.database.area(), &self.plans, options)
+    }
+
+    pub(super) fn options(&self, fence: bool, writes: Writes) -> SliceOptions {
+        SliceOptions { fence, guard: self.guard, writes, rows: Rows::Staged }
+    }
+
+    pub(super) fn values(&self) -> Values<'_> {
+        Values::staged(
+            self.unit.schema,
+            Window { after: self.advance.from, upto: self.advance.to },
+            self.advance.epoch,
+        )
+    }
+
+    /// The frontier's step and the rows in one statement (PostgreSQL) or transaction.
+    async fn plain(&self) -> Result<Counts, Failure> {
+        if !self.guard {
+            return self.run(&[self.options(true, Writes::All)]).await;
+        }
+        // The fence waits for immediate writes in flight; only a statement that starts after that sees them.
+        self.run(&[self.options(true, Writes::FrontierOnly), self.options(false, Writes::All)]).await
+    }
+
+    /// Lets unique values move between rows: first everything that gives a value up is removed, then all is written.
+    async fn clear_then_upsert(&self) -> Result<Counts, Failure> {
+        self.run(&[self.options(true, Writes::Clear), self.options(false, Writes::Upserts)]).await
+    }
+
+    async fn run(&self, forms: &[SliceOptions]) -> Result<Counts, Failure> {
+        let statements: Vec<Statement> = forms.iter().flat_map(|form| self.statements(*form)).collect();
+        let mut counts = Counts::new(self.plans.len());
+        let mut connection = self.database.connection().await?;
+        // `Clear` and `Upserts` both report what they saw; the rows are the same.
+        let mut seen = Vec::new();
+        let mut values = self.values();
+        if statements.len() == 1 {
+            execute::transaction(&mut connection, &statements, &mut values, &mut counts).await?;
+            return Ok(counts);
+        }
+        let mut tx = connection.begin().await.map_err(|e| failure(APPLY, e))?;
+        for form in forms {
+            let mut each = Counts::new(self.plans.len());
+            execute::all(&mut tx, &self.statements(*form), &mut values, &mut each).await?;
+            seen.push(each);
+        }
+        tx.commit().await.map_err(|e| failure(APPLY, e))?;
+        Ok(seen.pop().unwrap_or(counts))
+    }
+
+    /// Folding keeps the newest version of a key, which is the net effect only if it feeds every column that the
+    /// older ones feed. Otherwise the slice is refused, and cut smaller by the caller: at a single timestamp every
+    /// key has one version.
+    async fn refuse_mixed_shapes(&self) -> Result<(), Failure> {
+        let several: Vec<&TablePlan> = self.plans.iter().filter(|plan| plan.shapes.len() > 1).collect();
+        if several.is_empty() {
+            return Ok(());
+        }
+        let mut connection = self.database.connection().await?;
+        for plan in several {
+            if self.has_mixed_shapes(&mut connection, plan).await? {
+                let place = Place { table: Some(plan.table.id.clone()), ..Place::default() };
+                let reason = "versions of one row with different columns must be applied one after the other";
+                return Err(Failure::new(Disposition::Halt, APPLY, reason).at(place));
+            }
+        }
+        Ok(())
+    }
+
+    async fn has_mixed_shapes(
+        &self,
+        connection: &mut PgConnection,
+        plan: &TablePlan,
+    ) -> Result<bool, Failure> {
+        let sql = format!(
+            "SELECT EXISTS (SELECT 1 FROM {} WHERE (nanos, logical) > ($1, $2) AND (nanos, logical) <= ($3, $4) \
+             AND shape <> {} GROUP BY key HAVING count(DISTINCT shape) > 1)",
+            self.database.area().table(&plan.staging_table),
+            Shape::DELETION
+        );
+        sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(self.window.after.nanos())
+            .bind(i64::from(self.window.after.logical()))
+            .bind(self.window.upto.nanos())
+            .bind(i64::from(self.window.upto.logical()))
+            .fetch_one(connection)
+            .await
+            .map_err(|e| failure(APPLY, e))
+    }
+}

@@ -1,0 +1,11 @@
+//! The nouns of replication. No I/O, no SQL, no clock.
+
+pub mod ident;
+pub mod mutation;
+pub mod schema;
+pub mod time;
+
+pub use ident::{Ident, SchemaId, TableId};
+pub use mutation::{Batch, Change, Mutation, RowKey, Shape};
+pub use schema::{ColumnSchema, DatabaseSchema, TableSchema, UniqueKey, ValueClass};
+pub use time::HlcTimestamp;

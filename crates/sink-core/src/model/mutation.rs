@@ -1,0 +1,184 @@
+//! One row's change, on its way from a changefeed to a target table.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::{HlcTimestamp, TableSchema};
+
+/// Longest key text that is stored in an index as it is, in bytes. PostgreSQL refuses index entries above
+/// 2,704 bytes; longer keys are stored as their digest.
+pub const MAX_INDEXED_KEY_BYTES: usize = 1024;
+
+/// The primary key of a row: a JSON array of the key values in the order of the *target's* primary key,
+/// written canonically (strings re-escaped, numbers as received, no spaces).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowKey(Arc<str>);
+
+impl RowKey {
+    /// Takes a canonical JSON array.
+    #[must_use]
+    pub fn from_canonical(text: String) -> Self {
+        Self(text.into())
+    }
+
+    /// The JSON array.
+    #[must_use]
+    pub fn as_json(&self) -> &str {
+        &self.0
+    }
+
+    /// What stands for this key in an index: the JSON array, or `#` and its SHA-256 in hexadecimal when the
+    /// array is longer than [`MAX_INDEXED_KEY_BYTES`]. The two forms cannot collide: an array starts with `[`.
+    #[must_use]
+    pub fn indexed(&self) -> Arc<str> {
+        if self.is_long() { format!("#{}", self.digest()).into() } else { Arc::clone(&self.0) }
+    }
+
+    /// Whether the key is too long for an index.
+    #[must_use]
+    pub fn is_long(&self) -> bool {
+        self.0.len() > MAX_INDEXED_KEY_BYTES
+    }
+
+    /// SHA-256 of the JSON array in hexadecimal. Safe to log where the key itself is not.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        hex(&Sha256::digest(self.0.as_bytes()))
+    }
+}
+
+/// Which members a row's JSON object has. Rows of one table that share a shape are written by one statement;
+/// a column that no member feeds is left alone (or takes its default in a new row).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Shape {
+    id: i64,
+    members: Vec<String>,
+}
+
+impl Shape {
+    /// The id that deletions carry in place of a shape.
+    pub const DELETION: i64 = 0;
+
+    /// The shape of a row with these members, in any order.
+    #[must_use]
+    pub fn new(mut members: Vec<String>) -> Self {
+        members.sort_unstable();
+        let text = serde_json::to_string(&members).expect("strings always serialise");
+        let digest = Sha256::digest(text.as_bytes());
+        let mut first = [0; 8];
+        first.copy_from_slice(&digest[..8]);
+        // Zero is taken; any other value will do for the one text in 2^64 that hashes to it.
+        let id = match i64::from_be_bytes(first) {
+            Self::DELETION => 1,
+            id => id,
+        };
+        Self { id, members }
+    }
+
+    /// A number that stands for the set of members: the first eight bytes of a SHA-256, never zero.
+    #[must_use]
+    pub fn id(&self) -> i64 {
+        self.id
+    }
+
+    /// Member names, sorted bytewise, as the source spells them.
+    #[must_use]
+    pub fn members(&self) -> &[String] {
+        &self.members
+    }
+}
+
+/// What happened to the row. Texts are JSON as received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change<'a> {
+    /// The row now looks like this; whether it existed before is unknown.
+    Upsert {
+        /// The JSON object of the row.
+        row: &'a str,
+        /// Which members `row` has.
+        shape: Arc<Shape>,
+    },
+    /// The row is gone.
+    Delete,
+}
+
+/// One row's change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mutation<'a> {
+    /// Commit time at the source.
+    pub time: HlcTimestamp,
+    /// Which row.
+    pub key: RowKey,
+    /// What happened to it.
+    pub change: Change<'a>,
+    /// The row before the change as JSON, where the feed sends it (option `diff`).
+    pub before: Option<&'a str>,
+}
+
+impl Mutation<'_> {
+    /// The text stored for the row: its JSON object, or `null` for a deletion.
+    #[must_use]
+    pub fn row_text(&self) -> &str {
+        match &self.change {
+            Change::Upsert { row, .. } => row,
+            Change::Delete => "null",
+        }
+    }
+
+    /// The id of the row's shape, [`Shape::DELETION`] for a deletion.
+    #[must_use]
+    pub fn shape_id(&self) -> i64 {
+        match &self.change {
+            Change::Upsert { shape, .. } => shape.id(),
+            Change::Delete => Shape::DELETION,
+        }
+    }
+
+    /// Bytes this mutation adds to a statement, roughly.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.row_text().len() + self.key.as_json().len() + self.before.map_or(0, str::len) + 32
+    }
+}
+
+/// Mutations of one table that travel together for efficiency; nothing about a batch is atomic.
+#[derive(Debug, Clone)]
+pub struct Batch<'a> {
+    /// The target table, as its schema was when the rows were checked.
+    pub table: Arc<TableSchema>,
+    /// The rows, in any order.
+    pub rows: Vec<Mutation<'a>>,
+}
+
+/// Lower-case hexadecimal digits of some bytes.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string cannot fail");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shape_does_not_depend_on_the_order_of_members() {
+        let ab = Shape::new(vec!["a".into(), "b".into()]);
+        assert_eq!(ab, Shape::new(vec!["b".into(), "a".into()]));
+        assert_ne!(ab.id(), Shape::new(vec!["a,b".into()]).id());
+        assert_ne!(ab.id(), Shape::DELETION);
+    }
+
+    #[test]
+    fn long_keys_are_indexed_by_digest() {
+        let short = RowKey::from_canonical("[1]".into());
+        assert_eq!(&*short.indexed(), "[1]");
+        let long = RowKey::from_canonical(format!("[\"{}\"]", "x".repeat(MAX_INDEXED_KEY_BYTES)));
+        assert_eq!(long.indexed().len(), 65);
+        assert!(long.indexed().starts_with('#'));
+    }
+}

@@ -1,0 +1,529 @@
+//! Decides whether a row fits its target table, as far as that needs no server: names, key, and the kind of each
+//! value. What is refused here is refused before anything is stored, with the table and column named. Pure.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use serde::de::{Deserializer as _, Error as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::json_text::{self, JsonTextError};
+use crate::apply::plan::{ShapeError, ShapePlan};
+use crate::model::{Change, ColumnSchema, HlcTimestamp, Mutation, RowKey, Shape, TableSchema, ValueClass};
+
+/// Most shapes of one table that are remembered; more are legal but are looked up each time.
+const MAX_REMEMBERED_SHAPES: usize = 64;
+
+/// A row of a changefeed before it is matched with a table. Texts are valid JSON of any kind.
+#[derive(Debug, Clone, Copy)]
+pub struct IncomingRow<'a> {
+    /// Commit time.
+    pub time: HlcTimestamp,
+    /// The primary key as the source orders it: a JSON array.
+    pub key: &'a str,
+    /// The row, an object; `None` for a deletion.
+    pub after: Option<&'a str>,
+    /// The row before the change, an object, where the feed sends it.
+    pub before: Option<&'a str>,
+}
+
+/// Why a row is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RowError {
+    /// Members and columns do not match.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// The table cannot take upserts at all.
+    #[error("table {0} has no primary key at the target; add one (such as the source's hidden rowid column)")]
+    NoPrimaryKey(String),
+    /// The key of a deletion does not fit.
+    #[error(
+        "table {table}: the key has {received} elements, the target's primary key has {expected}, and nothing tells \
+         which belong together; create the changefeed with the option diff"
+    )]
+    KeyLength {
+        /// The table.
+        table: String,
+        /// Elements in the key.
+        received: usize,
+        /// Columns of the target's key.
+        expected: usize,
+    },
+    /// The key's order is not the target's.
+    #[error(
+        "table {0}: the key of the source is not ordered like the primary key of the target, so a deletion cannot be \
+         matched; create the changefeed with the option diff"
+    )]
+    KeyOrder(String),
+    /// A value is of the wrong kind.
+    #[error("table {table}: column {column:?} is of type {sql_type} and cannot take {found}")]
+    Kind {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// The column's type.
+        sql_type: String,
+        /// What came instead, never the value itself.
+        found: &'static str,
+    },
+    /// A key column of a type whose values we cannot compare.
+    #[error("table {table}: primary keys of type {sql_type} (column {column:?}) are not supported")]
+    KeyType {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// Its type.
+        sql_type: String,
+    },
+    /// A text the target cannot store.
+    #[error("table {table}: {error}")]
+    Text {
+        /// The table.
+        table: String,
+        /// What is wrong.
+        error: JsonTextError,
+    },
+    /// `after`, `before` or `key` is no object or array, or has a member twice.
+    #[error("table {table}: {what}")]
+    Malformed {
+        /// The table.
+        table: String,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+impl RowError {
+    /// Whether a newer schema of the target might accept the row.
+    #[must_use]
+    pub fn may_be_stale_schema(&self) -> bool {
+        match self {
+            Self::Shape(_)
+            | Self::NoPrimaryKey(_)
+            | Self::KeyLength { .. }
+            | Self::Kind { .. }
+            | Self::KeyType { .. } => true,
+            Self::KeyOrder(_) | Self::Text { .. } | Self::Malformed { .. } => false,
+        }
+    }
+}
+
+/// How the source's key compares with the target's key values in the upserts seen so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Alignment {
+    Unknown,
+    /// The last elements of the key are the target's key, in order.
+    Confirmed,
+    /// They are not.
+    Contradicted,
+}
+
+/// A table and the shapes of rows it has seen.
+#[derive(Debug)]
+pub struct TableAdmission {
+    table: Arc<TableSchema>,
+    shapes: RwLock<HashMap<Vec<String>, Arc<KnownShape>>>,
+    alignment: AtomicU8,
+}
+
+#[derive(Debug)]
+struct KnownShape {
+    shape: Arc<Shape>,
+    /// For each member, in the order in which the row lists them, its column; `None` for computed columns.
+    columns: Vec<Option<usize>>,
+    /// For each key column, which member feeds it.
+    key_members: Vec<usize>,
+}
+
+impl TableAdmission {
+    /// Starts with nothing seen.
+    #[must_use]
+    pub fn new(table: Arc<TableSchema>) -> Self {
+        Self { table, shapes: RwLock::default(), alignment: AtomicU8::new(0) }
+    }
+
+    /// The table.
+    #[must_use]
+    pub fn table(&self) -> &Arc<TableSchema> {
+        &self.table
+    }
+
+    /// Checks one row.
+    ///
+    /// # Errors
+    /// See [`RowError`]; nothing is changed.
+    pub fn admit<'a>(&self, row: IncomingRow<'a>) -> Result<Mutation<'a>, RowError> {
+        if self.table.primary_key.is_empty() {
+            return Err(RowError::NoPrimaryKey(self.name()));
+        }
+        self.check_text(row.key)?;
+        let elements: Vec<&RawValue> =
+            serde_json::from_str(row.key).map_err(|_| self.malformed("the key is not a JSON array"))?;
+        let (key, change) = match row.after {
+            Some(after) => {
+                self.check_text(after)?;
+                let members = self.members(after, "after")?;
+                let known = self.known_shape(&members)?;
+                self.check_kinds(&members, &known.columns)?;
+                let values: Vec<&RawValue> = known.key_members.iter().map(|at| members[*at].1).collect();
+                let key = self.canonical_key(&values)?;
+                self.learn_alignment(&elements, &values);
+                (key, Change::Upsert { row: after, shape: Arc::clone(&known.shape) })
+            }
+            None => (self.key_of_deletion(&elements, row.before)?, Change::Delete),
+        };
+        if let Some(before) = row.before {
+            self.check_text(before)?;
+        }
+        Ok(Mutation { time: row.time, key, change, before: row.before })
+    }
+
+    fn name(&self) -> String {
+        self.table.id.to_string()
+    }
+
+    fn malformed(&self, what: impl Into<String>) -> RowError {
+        RowError::Malformed { table: self.name(), what: what.into() }
+    }
+
+    fn check_text(&self, text: &str) -> Result<(), RowError> {
+        json_text::check(text).map_err(|error| RowError::Text { table: self.name(), error })
+    }
+
+    fn members<'a>(&self, text: &'a str, which: &str) -> Result<Vec<(Cow<'a, str>, &'a RawValue)>, RowError> {
+        let mut parser = serde_json::Deserializer::from_str(text);
+        parser.deserialize_map(Members).map_err(|error| match error.classify() {
+            // Our own messages name members, which are column names; the parser's may quote values.
+            serde_json::error::Category::Data if error.to_string().contains(TWICE) => {
+                self.malformed(format!("`{which}` has a {TWICE}"))
+            }
+            _ => self.malformed(format!("`{which}` is not a JSON object")),
+        })
+    }
+
+    fn known_shape(&self, members: &[(Cow<'_, str>, &RawValue)]) -> Result<Arc<KnownShape>, RowError> {
+        let names: Vec<String> = members.iter().map(|(name, _)| name.clone().into_owned()).collect();
+        if let Some(known) = self.shapes.read().unwrap_or_else(PoisonError::into_inner).get(&names) {
+            return Ok(Arc::clone(known));
+        }
+        let shape = Shape::new(names.clone());
+        // Refuses what does not fit.
+        ShapePlan::new(&self.table, &shape)?;
+        let column_of = |name: &String| self.table.column(name);
+        let columns: Vec<Option<usize>> =
+            names.iter().map(|n| column_of(n).filter(|at| !self.table.columns[*at].generated)).collect();
+        let key_members =
+            self.table.primary_key.iter().filter_map(|key| columns.iter().position(|c| *c == Some(*key)));
+        let key_members: Vec<usize> = key_members.collect();
+        let known = Arc::new(KnownShape { shape: Arc::new(shape), columns, key_members });
+        let mut shapes = self.shapes.write().unwrap_or_else(PoisonError::into_inner);
+        if shapes.len() < MAX_REMEMBERED_SHAPES {
+            shapes.insert(names, Arc::clone(&known));
+        }
+        Ok(known)
+    }
+
+    fn check_kinds(
+        &self,
+        members: &[(Cow<'_, str>, &RawValue)],
+        columns: &[Option<usize>],
+    ) -> Result<(), RowError> {
+        for ((_, value), column) in members.iter().zip(columns) {
+            if let Some(column) = column.map(|at| &self.table.columns[at]) {
+                check_kind(column, value.get()).map_err(|found| self.wrong_kind(column, found))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn wrong_kind(&self, column: &ColumnSchema, found: &'static str) -> RowError {
+        RowError::Kind {
+            table: self.name(),
+            column: column.name.to_string(),
+            sql_type: column.sql_type.clone(),
+            found,
+        }
+    }
+
+    /// Writes the key values as a JSON array that is the same text whenever the values have the same text.
+    fn canonical_key(&self, values: &[&RawValue]) -> Result<RowKey, RowError> {
+        let mut text = String::from("[");
+        for (column, value) in self.table.key_columns().zip(values) {
+            if matches!(
+                column.class,
+                ValueClass::Json { .. } | ValueClass::Array | ValueClass::Composite | ValueClass::Geo { .. }
+            ) {
+                let (table, sql_type) = (self.name(), column.sql_type.clone());
+                return Err(RowError::KeyType { table, column: column.name.to_string(), sql_type });
+            }
+            check_kind(column, value.get()).map_err(|found| self.wrong_kind(column, found))?;
+            if value.get() == "null" {
+                return Err(self.wrong_kind(column, "null, being part of the primary key"));
+            }
+            if text.len() > 1 {
+                text.push(',');
+            }
+            text.push_str(&canonical(value.get()));
+        }
+        text.push(']');
+        Ok(RowKey::from_canonical(text))
+    }
+
+    fn key_of_deletion(&self, elements: &[&RawValue], before: Option<&str>) -> Result<RowKey, RowError> {
+        let expected = self.table.primary_key.len();
+        if let Some(before) = before {
+            let members = self.members(before, "before")?;
+            let value_of = |column: &ColumnSchema| {
+                let hit = members.iter().find(|(name, _)| {
+                    self.table.column(name).is_some_and(|at| self.table.columns[at] == *column)
+                });
+                hit.map(|(_, value)| *value)
+            };
+            let values: Option<Vec<&RawValue>> = self.table.key_columns().map(value_of).collect();
+            if let Some(values) = values {
+                return self.canonical_key(&values);
+            }
+        }
+        let alignment = self.alignment();
+        match elements.len() {
+            length if length < expected || (length > expected && alignment != Alignment::Confirmed) => {
+                Err(RowError::KeyLength { table: self.name(), received: length, expected })
+            }
+            _ if alignment == Alignment::Contradicted => Err(RowError::KeyOrder(self.name())),
+            // A longer key starts with what only the source has: a hash bucket or a region.
+            length => self.canonical_key(&elements[length - expected..]),
+        }
+    }
+
+    fn alignment(&self) -> Alignment {
+        match self.alignment.load(Ordering::Relaxed) {
+            0 => Alignment::Unknown,
+            1 => Alignment::Confirmed,
+            _ => Alignment::Contradicted,
+        }
+    }
+
+    fn learn_alignment(&self, elements: &[&RawValue], values: &[&RawValue]) {
+        let tail = elements.len().checked_sub(values.len()).map(|start| &elements[start..]);
+        let same = tail.is_some_and(|tail| {
+            tail.iter().zip(values).all(|(a, b)| canonical(a.get()) == canonical(b.get()))
+        });
+        self.alignment.store(if same { 1 } else { 2 }, Ordering::Relaxed);
+    }
+}
+
+/// A JSON value in one spelling: strings with the escapes of our own writer, everything else as it came.
+fn canonical(value: &str) -> Cow<'_, str> {
+    if !value.starts_with('"') {
+        return Cow::Borrowed(value);
+    }
+    match serde_json::from_str::<Cow<'_, str>>(value) {
+        // A string that needs no escape looks the same everywhere.
+        Ok(Cow::Borrowed(_)) => Cow::Borrowed(value),
+        Ok(text) => serde_json::to_string(&text).map_or(Cow::Borrowed(value), Cow::Owned),
+        Err(_) => Cow::Borrowed(value),
+    }
+}
+
+/// Whether a column takes a value of this kind; the error says what came, in words.
+fn check_kind(column: &ColumnSchema, value: &str) -> Result<(), &'static str> {
+    let first = value.bytes().next().unwrap_or(b' ');
+    let number = first == b'-' || first.is_ascii_digit();
+    match (column.class, first) {
+        (_, b'n') => Ok(()),
+        (ValueClass::Integer(bits), _) if number => check_integer(bits, value),
+        (ValueClass::Integer(_), _) => Err(kind_name(first)),
+        (ValueClass::Float | ValueClass::Numeric, b'"') => match value {
+            "\"NaN\"" | "\"Infinity\"" | "\"-Infinity\"" => Ok(()),
+            _ => Err("a string that is not a number"),
+        },
+        (ValueClass::Float | ValueClass::Numeric, _) if number => Ok(()),
+        (ValueClass::Float | ValueClass::Numeric, _) => Err(kind_name(first)),
+        (ValueClass::Bool, b't' | b'f') | (ValueClass::Text | ValueClass::Json { .. }, _) => Ok(()),
+        (ValueClass::Bool, _) => Err(kind_name(first)),
+        (ValueClass::Bytes, b'"') => check_bytes(value),
+        (ValueClass::Timestamp, b'"') => Ok(()),
+        (ValueClass::Bytes | ValueClass::Timestamp, _) => Err(kind_name(first)),
+        (ValueClass::Array, b'[') => Ok(()),
+        (ValueClass::Array, _) => Err(kind_name(first)),
+        (ValueClass::Composite | ValueClass::Geo { .. }, b'{' | b'"') => Ok(()),
+        (ValueClass::Composite | ValueClass::Geo { .. }, _) => Err(kind_name(first)),
+        (ValueClass::Scalar, b'[' | b'{') => Err(kind_name(first)),
+        (ValueClass::Scalar, _) => Ok(()),
+    }
+}
+
+fn check_integer(bits: u8, value: &str) -> Result<(), &'static str> {
+    if !value.bytes().all(|b| b == b'-' || b.is_ascii_digit()) {
+        return Err("a number that is not an integer");
+    }
+    let limit = 1_i128 << (bits - 1);
+    match value.parse::<i128>() {
+        Ok(number) if (-limit..limit).contains(&number) => Ok(()),
+        _ => Err("an integer outside its range"),
+    }
+}
+
+/// CockroachDB writes bytes as `"\\x…"`.
+fn check_bytes(value: &str) -> Result<(), &'static str> {
+    let digits = value.strip_prefix("\"\\\\x").and_then(|rest| rest.strip_suffix('"'));
+    match digits {
+        Some(digits) if digits.len() % 2 == 0 && digits.bytes().all(|b| b.is_ascii_hexdigit()) => Ok(()),
+        _ => Err("a string that is not \\x and hexadecimal digits"),
+    }
+}
+
+fn kind_name(first: u8) -> &'static str {
+    match first {
+        b'"' => "a string",
+        b'{' => "an object",
+        b'[' => "an array",
+        b't' | b'f' => "a boolean",
+        _ => "a number",
+    }
+}
+
+/// Marks our own message among the parser's.
+const TWICE: &str = "member that occurs twice";
+
+/// Reads an object into its members, in order, refusing a name that occurs twice.
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members: Self::Value = Vec::new();
+        let mut sorted = true;
+        while let Some((name, value)) = map.next_entry::<MemberName<'de>, &'de RawValue>()? {
+            sorted &= members.last().is_none_or(|(last, _)| *last < name.0);
+            members.push((name.0, value));
+        }
+        // Changefeeds sort members, so the expensive check is hardly ever needed.
+        if !sorted {
+            let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_ref()).collect();
+            names.sort_unstable();
+            if names.windows(2).any(|pair| pair[0] == pair[1]) {
+                return Err(A::Error::custom(TWICE));
+            }
+        }
+        Ok(members)
+    }
+}
+
+/// A name that borrows where it can; `Cow` alone would always copy.
+#[derive(serde::Deserialize)]
+struct MemberName<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::schema::examples::{column, table};
+    use proptest::prelude::*;
+
+    fn people() -> TableAdmission {
+        let columns = vec![
+            column("id", "bigint", ValueClass::Integer(64)),
+            column("region", "text", ValueClass::Text),
+            column("small", "smallint", ValueClass::Integer(16)),
+            column("price", "numeric", ValueClass::Numeric),
+            column("data", "bytea", ValueClass::Bytes),
+        ];
+        TableAdmission::new(Arc::new(table("people", 2, columns)))
+    }
+
+    fn admit<'a>(
+        table: &TableAdmission,
+        key: &'a str,
+        after: Option<&'a str>,
+    ) -> Result<Mutation<'a>, RowError> {
+        table.admit(IncomingRow { time: HlcTimestamp::ZERO, key, after, before: None })
+    }
+
+    #[test]
+    fn the_key_has_the_targets_order_and_one_spelling() {
+        let people = people();
+        let row = admit(&people, r#"[9, 1, "a<b"]"#, Some(r#"{"id": 1, "region": "a\u003cb"}"#)).unwrap();
+        assert_eq!(row.key.as_json(), r#"[1,"a<b"]"#);
+        // The longer key of the source is understood once an upsert has confirmed its alignment.
+        let gone = admit(&people, r#"[9, 1, "a<b"]"#, None).unwrap();
+        assert_eq!(gone.key, row.key);
+    }
+
+    #[test]
+    fn a_deletion_whose_key_cannot_be_matched_is_refused() {
+        let people = people();
+        assert!(matches!(
+            admit(&people, "[1]", None),
+            Err(RowError::KeyLength { received: 1, expected: 2, .. })
+        ));
+        assert!(matches!(admit(&people, r#"[0, 1, "a"]"#, None), Err(RowError::KeyLength { .. })));
+        admit(&people, r#"["a", 1]"#, Some(r#"{"id": 1, "region": "a"}"#)).unwrap();
+        assert!(matches!(
+            admit(&people, r#"["a", 1]"#, None),
+            Err(RowError::Kind { .. } | RowError::KeyOrder(_))
+        ));
+        let before = Some(r#"{"id": 1, "region": "a"}"#);
+        let row = IncomingRow { time: HlcTimestamp::ZERO, key: r#"["a", 1]"#, after: None, before };
+        assert_eq!(people.admit(row).unwrap().key.as_json(), r#"[1,"a"]"#);
+    }
+
+    #[test]
+    fn values_of_the_wrong_kind_name_table_and_column_but_never_the_value() {
+        let people = people();
+        for (member, value) in [
+            ("small", "32768"),
+            ("small", "1.5"),
+            ("small", "\"7\""),
+            ("price", "\"expensive\""),
+            ("data", "\"zz\""),
+            ("data", "[1]"),
+        ] {
+            let after = format!(r#"{{"id": 1, "region": "a", "{member}": {value}}}"#);
+            let error = admit(&people, r#"[1, "a"]"#, Some(&after)).unwrap_err().to_string();
+            assert!(error.contains("db.public.people") && error.contains(member), "{error}");
+            assert!(!error.contains("expensive") && !error.contains("32768"), "{error}");
+        }
+        for (member, value) in
+            [("small", "-32768"), ("price", "1E+2"), ("price", "\"NaN\""), ("data", r#""\\x00ff""#)]
+        {
+            let after = format!(r#"{{"id": 1, "region": "a", "{member}": {value}}}"#);
+            admit(&people, r#"[1, "a"]"#, Some(&after)).unwrap();
+        }
+    }
+
+    #[test]
+    fn malformed_rows_are_refused() {
+        let people = people();
+        for after in [
+            r#"{"id": 1, "id": 2, "region": "a"}"#,
+            "[]",
+            "7",
+            r#"{"id": 1, "region": null}"#,
+            r#"{"id": 1}"#,
+        ] {
+            assert!(admit(&people, r#"[1, "a"]"#, Some(after)).is_err(), "{after}");
+        }
+        assert!(admit(&people, "{}", Some(r#"{"id": 1, "region": "a"}"#)).is_err());
+        let unknown =
+            admit(&people, r#"[1, "a"]"#, Some(r#"{"id": 1, "region": "a", "age": 3}"#)).unwrap_err();
+        assert!(unknown.may_be_stale_schema());
+        assert!(unknown.to_string().contains("age"));
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(key in "\\PC*|[\\[\\]0-9\",]*", after in proptest::option::of("\\PC*|[{}\":a-z0-9,]*")) {
+            let _ = admit(&people(), &key, after.as_deref());
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Removes rows that are dead because the frontier has passed them, and gives their space back.
+
+use std::collections::BTreeMap;
+
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+
+use super::super::names::{bucket_end, bucket_of};
+use crate::failure::Failure;
+use crate::model::{HlcTimestamp, SchemaId};
+use crate::target::Product;
+use crate::target::pool::{Database, failure};
+
+const RETIRE: &str = "remove applied rows from staging";
+
+/// Rows removed by one statement: short enough not to hold anybody up.
+const CHUNK_ROWS: i64 = 20_000;
+/// Removed rows after which a table is vacuumed, so that its space is used again without waiting for autovacuum.
+const VACUUM_AFTER_ROWS: u64 = 100_000;
+/// An emptied table below this size is left as it is.
+const TRUNCATE_ABOVE_BYTES: i64 = 1 << 20;
+
+/// See [`super::super::Stager::retire`].
+///
+/// Every statement checks in its own snapshot that the frontier is at or above `upto`: what such a snapshot shows at
+/// or below `upto` is dead, even if an operator moves the frontier back a moment later, because the source sends
+/// again what it is asked for after that.
+pub(super) async fn retire(
+    database: &Database,
+    schema: &SchemaId,
+    upto: HlcTimestamp,
+) -> Result<(), Failure> {
+    let mut connection = database.connection().await?;
+    for (staging_table, from) in tables_with_rows(&mut connection, database, schema, upto).await? {
+        let removed = remove_rows(&mut connection, database, schema, &staging_table, from, upto).await?;
+        if database.dialect().product() == Product::PostgreSql {
+            give_back_space(&mut connection, database, schema, &staging_table, removed).await?;
+        }
+    }
+    remove_entries(&mut connection, database, schema, upto).await
+}
+
+/// Staging tables that may have dead rows, with a time before the first of them.
+async fn tables_with_rows(
+    connection: &mut PgConnection,
+    database: &Database,
+    schema: &SchemaId,
+    upto: HlcTimestamp,
+) -> Result<BTreeMap<String, HlcTimestamp>, Failure> {
+    let sql = format!(
+        "SELECT staging_table, min(bucket) FROM {} WHERE target_db = $1 AND target_schema = $2 AND bucket <= $3 \
+         GROUP BY staging_table",
+        database.area().table("staged_windows")
+    );
+    let query = sqlx::query(AssertSqlSafe(sql))
+        .bind(schema.database.as_str())
+        .bind(schema.schema.as_str())
+        .bind(bucket_of(upto));
+    let rows = query.fetch_all(&mut *connection).await.map_err(|e| failure(RETIRE, e))?;
+    // Starting there keeps the scan off the index pages that earlier removals have emptied.
+    let before = |bucket: i64| if bucket == 0 { HlcTimestamp::ZERO } else { bucket_end(bucket - 1) };
+    Ok(rows.iter().map(|row| (row.get(0), before(row.get(1)))).collect())
+}
+
+async fn remove_rows(
+    connection: &mut PgConnection,
+    database: &Database,
+    schema: &SchemaId,
+    staging_table: &str,
+    from: HlcTimestamp,
+    upto: HlcTimestamp,
+) -> Result<u64, Failure> {
+    let sql = format!(
+        "{} AND EXISTS (SELECT 1 FROM {} WHERE target_db = $6 AND target_schema = $7 \
+         AND (applied_nanos, applied_logical) >= ($3, $4))",
+        database.dialect().retire(database.area(), staging_table),
+        database.area().table("frontiers")
+    );
+    let mut total = 0;
+    loop {
+        let query = sqlx::query(AssertSqlSafe(sql.clone()))
+            .bind(from.nanos())
+            .bind(i64::from(from.logical()))
+            .bind(upto.nanos())
+            .bind(i64::from(upto.logical()))
+            .bind(CHUNK_ROWS)
+            .bind(schema.database.as_str())
+            .bind(schema.schema.as_str());
+        let done = query.execute(&mut *connection).await.map_err(|e| failure(RETIRE, e))?;
+        total += done.rows_affected();
+        if done.rows_affected() < CHUNK_ROWS.unsigned_abs() {
+            return Ok(total);
+        }
+    }
+}
+
+/// Empties a table's files if it has no rows left, else lets its pages be used again.
+async fn give_back_space(
+    connection: &mut PgConnection,
+    database: &Database,
+    schema: &SchemaId,
+    staging_table: &str,
+    removed: u64,
+) -> Result<(), Failure> {
+    let table = database.area().table(staging_table);
+    let sql = "SELECT pg_total_relation_size($1::regclass)";
+    let size: i64 = sqlx::query_scalar(sql)
+        .bind(&table)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(|e| failure(RETIRE, e))?;
+    if size < TRUNCATE_ABOVE_BYTES {
+        return Ok(());
+    }
+    if !truncate_if_dead(connection, database, schema, &table).await? && removed >= VACUUM_AFTER_ROWS {
+        let sql = format!("VACUUM (TRUNCATE false) {table}");
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *connection).await.map_err(|e| failure(RETIRE, e))?;
+    }
+    Ok(())
+}
+
+/// Truncates the table if every row in it is dead. The lock keeps new rows out between the look and the cut; if it
+/// cannot be had at once, the next pass will try again.
+async fn truncate_if_dead(
+    connection: &mut PgConnection,
+    database: &Database,
+    schema: &SchemaId,
+    table: &str,
+) -> Result<bool, Failure> {
+    let fail = |e| failure(RETIRE, e);
+    // Without the lock first: under load there is always something alive.
+    if has_live_rows(connection, database, schema, table).await? {
+        return Ok(false);
+    }
+    let mut tx = connection.begin().await.map_err(fail)?;
+    sqlx::query("SET LOCAL lock_timeout = '50ms'").execute(&mut *tx).await.map_err(fail)?;
+    let lock = sqlx::raw_sql(AssertSqlSafe(format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")));
+    if lock.execute(&mut *tx).await.is_err() {
+        return tx.rollback().await.map(|()| false).map_err(fail);
+    }
+    if has_live_rows(&mut tx, database, schema, table).await? {
+        return tx.rollback().await.map(|()| false).map_err(fail);
+    }
+    sqlx::raw_sql(AssertSqlSafe(format!("TRUNCATE {table}"))).execute(&mut *tx).await.map_err(fail)?;
+    tx.commit().await.map_err(fail)?;
+    Ok(true)
+}
+
+async fn has_live_rows(
+    connection: &mut PgConnection,
+    database: &Database,
+    schema: &SchemaId,
+    table: &str,
+) -> Result<bool, Failure> {
+    let sql = format!(
+        "SELECT EXISTS (SELECT 1 FROM {table} s, {} f WHERE f.target_db = $1 AND f.target_schema = $2 \
+         AND (s.nanos, s.logical) > (f.applied_nanos, f.applied_logical))",
+        database.area().table("frontiers")
+    );
+    let query =
+        sqlx::query_scalar(AssertSqlSafe(sql)).bind(schema.database.as_str()).bind(schema.schema.as_str());
+    query.fetch_one(connection).await.map_err(|e| failure(RETIRE, e))
+}
+
+/// Forgets marks and index entries that are no longer needed; the stretch that `upto` lies in stays.
+async fn remove_entries(
+    connection: &mut PgConnection,
+    database: &Database,
+    schema: &SchemaId,
+    upto: HlcTimestamp,
+) -> Result<(), Failure> {
+    let windows = format!(
+        "DELETE FROM {} WHERE target_db = $1 AND target_schema = $2 AND bucket < $3",
+        database.area().table("staged_windows")
+    );
+    let marks = format!(
+        "DELETE FROM {} WHERE target_db = $1 AND target_schema = $2 AND (source_nanos, source_logical) < ($3, $4)",
+        database.area().table("pending_timestamps")
+    );
+    let bind = |sql: String| {
+        sqlx::query(AssertSqlSafe(sql)).bind(schema.database.as_str()).bind(schema.schema.as_str())
+    };
+    bind(windows).bind(bucket_of(upto)).execute(&mut *connection).await.map_err(|e| failure(RETIRE, e))?;
+    bind(marks)
+        .bind(upto.nanos())
+        .bind(i64::from(upto.logical()))
+        .execute(&mut *connection)
+        .await
+        .map_err(|e| failure(RETIRE, e))?;
+    Ok(())
+}

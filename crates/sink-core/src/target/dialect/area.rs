@@ -1,0 +1,69 @@
+//! The tables of the staging area that both products share; types are spelled as both understand.
+
+use super::StagingArea;
+
+/// `CREATE TABLE IF NOT EXISTS` for each, then the columns that an area made by the original lacks.
+pub(super) fn tables(area: &StagingArea) -> Vec<String> {
+    let create =
+        |table: &str, columns: &str| format!("CREATE TABLE IF NOT EXISTS {} ({columns})", area.table(table));
+    let add = |table: &str, column: &str| {
+        format!("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {column}", area.table(table))
+    };
+    vec![
+        // How far each schema is applied; the row that fences every apply.
+        create(
+            "frontiers",
+            "target_db text NOT NULL, target_schema text NOT NULL, applied_nanos int8 NOT NULL DEFAULT 0, \
+             applied_logical int8 NOT NULL DEFAULT 0, epoch int8 NOT NULL DEFAULT 0, \
+             mode text NOT NULL DEFAULT 'consistent', guard_upto_nanos int8 NOT NULL DEFAULT 0, \
+             feed_name text, applied_at timestamptz, PRIMARY KEY (target_db, target_schema)",
+        ),
+        // Resolved marks as they arrive; rows at or below the frontier are dead.
+        create(
+            "pending_timestamps",
+            "target_db text NOT NULL, target_schema text NOT NULL, source_nanos int8 NOT NULL, \
+             source_logical int8 NOT NULL, target_applied_at timestamptz, \
+             received_at timestamptz NOT NULL DEFAULT now(), \
+             PRIMARY KEY (target_db, target_schema, source_nanos, source_logical)",
+        ),
+        add("pending_timestamps", "received_at timestamptz NOT NULL DEFAULT now()"),
+        // Which staging table belongs to which target table.
+        create(
+            "staged_tables",
+            "staging_table text PRIMARY KEY, guard_table text NOT NULL, target_db text NOT NULL, \
+             target_schema text NOT NULL, target_table text NOT NULL",
+        ),
+        // Which members the rows of a shape have, as a JSON array.
+        create(
+            "staged_shapes",
+            "staging_table text NOT NULL, shape int8 NOT NULL, members text NOT NULL, \
+             PRIMARY KEY (staging_table, shape)",
+        ),
+        // Which tables may have rows in which stretch of source time, so that a mark costs nothing for the others.
+        create(
+            "staged_windows",
+            "target_db text NOT NULL, target_schema text NOT NULL, bucket int8 NOT NULL, staging_table text NOT NULL, \
+             shape int8 NOT NULL, PRIMARY KEY (target_db, target_schema, bucket, staging_table, shape)",
+        ),
+        // Who works on what; the clock is the database's.
+        create(
+            "leases",
+            "name text PRIMARY KEY, expires timestamptz NOT NULL, nonce uuid NOT NULL, hostname text",
+        ),
+        add("leases", "hostname text"),
+        // Why a schema stands still, for operators.
+        create(
+            "stalls",
+            "target_db text NOT NULL, target_schema text NOT NULL, since timestamptz NOT NULL DEFAULT now(), \
+             source_nanos int8 NOT NULL, source_logical int8 NOT NULL, reason text NOT NULL, \
+             PRIMARY KEY (target_db, target_schema)",
+        ),
+        // Rows the target refused, moved aside by --onApplyError=quarantine.
+        create(
+            "quarantine",
+            "id uuid PRIMARY KEY, target_db text NOT NULL, target_schema text NOT NULL, target_table text NOT NULL, \
+             source_nanos int8 NOT NULL, source_logical int8 NOT NULL, key text NOT NULL, mut text NOT NULL, \
+             before text, sqlstate text, reason text NOT NULL, quarantined_at timestamptz NOT NULL DEFAULT now()",
+        ),
+    ]
+}

@@ -1,0 +1,389 @@
+//! The statement that applies a slice: one for all tables, so that it runs in its own implicit transaction.
+//!
+//! ```text
+//! WITH fence AS (UPDATE frontiers … RETURNING …)      the step; no row means that somebody else took it
+//!    , r0 AS (newest version per key, read through the fence)      one per table
+//!    , d0 AS (DELETE …), u0 AS (INSERT … ON CONFLICT DO UPDATE …)  …
+//! SELECT counts
+//! ```
+//!
+//! Immediate foreign keys are checked at the end of the statement, so cycles, self-references and re-pointed
+//! children need no order. All CTEs see one snapshot and never touch a row twice, because `r0` has one version
+//! per key.
+
+use super::super::slice::{Answer, InputColumn, Param, Params, Rows, SliceOptions, Statement, Writes};
+use super::super::{Dialect, StagingArea, quote};
+use super::{Postgres, value};
+use crate::apply::plan::{Fold, ShapePlan, TablePlan};
+use crate::model::Shape;
+
+/// Writes the statement.
+pub(super) fn statement(
+    dialect: &Postgres,
+    area: &StagingArea,
+    plans: &[TablePlan],
+    options: SliceOptions,
+) -> Statement {
+    let mut builder = Builder { dialect, area, options, params: Params::default(), ctes: Vec::new() };
+    if options.fence {
+        builder.fence();
+    }
+    for (at, plan) in plans.iter().enumerate() {
+        if options.writes != Writes::FrontierOnly {
+            builder.table(at, plan);
+        }
+    }
+    builder.finish(plans.len())
+}
+
+struct Builder<'a> {
+    dialect: &'a Postgres,
+    area: &'a StagingArea,
+    options: SliceOptions,
+    params: Params,
+    ctes: Vec<String>,
+}
+
+impl Builder<'_> {
+    /// `$n`, for where the type is known from the context.
+    fn param(&mut self, param: Param) -> String {
+        format!("${}", self.params.at(param))
+    }
+
+    fn fence(&mut self) {
+        let frontiers = self.area.table("frontiers");
+        let (database, schema) = (self.param(Param::Database), self.param(Param::Schema));
+        if self.options.rows == Rows::Input {
+            // The share lock keeps a change of mode, and a slice, waiting until this statement is done.
+            self.ctes.push(format!(
+                "fence AS (SELECT f.applied_nanos, f.applied_logical FROM {frontiers} f \
+                 WHERE f.target_db = {database} AND f.target_schema = {schema} AND f.mode = 'immediate' FOR SHARE)"
+            ));
+            return;
+        }
+        let [after_nanos, after_logical, upto_nanos, upto_logical, epoch] =
+            [Param::AfterNanos, Param::AfterLogical, Param::UptoNanos, Param::UptoLogical, Param::Epoch]
+                .map(|param| self.param(param));
+        self.ctes.push(format!(
+            "fence AS (UPDATE {frontiers} f SET applied_nanos = {upto_nanos}, applied_logical = {upto_logical}, \
+             applied_at = clock_timestamp() \
+             WHERE f.target_db = {database} AND f.target_schema = {schema} AND f.applied_nanos = {after_nanos} \
+             AND f.applied_logical = {after_logical} AND f.epoch = {epoch} RETURNING f.epoch)"
+        ));
+    }
+
+    fn table(&mut self, at: usize, plan: &TablePlan) {
+        match self.options.rows {
+            Rows::Staged | Rows::StagedKeys => self.newest_staged(at, plan),
+            Rows::Input => self.newest_input(at, plan),
+        }
+        let deletes = matches!(self.options.writes, Writes::All | Writes::Clear);
+        let upserts = matches!(self.options.writes, Writes::All | Writes::Upserts);
+        if deletes {
+            self.delete(at, plan);
+        }
+        if self.options.writes == Writes::Clear {
+            self.displace(at, plan);
+        }
+        if upserts {
+            for (number, shape) in plan.shapes.iter().enumerate() {
+                self.upsert(at, number, plan, shape);
+            }
+        }
+    }
+
+    /// `r<n>`: the newest version of each key in the slice.
+    fn newest_staged(&mut self, at: usize, plan: &TablePlan) {
+        let [an, al, un, ul] = [Param::AfterNanos, Param::AfterLogical, Param::UptoNanos, Param::UptoLogical]
+            .map(|param| self.param(param));
+        let staging = self.area.table(&plan.staging_table);
+        let from = if self.options.fence { format!("fence, {staging} s") } else { format!("{staging} s") };
+        let mut filter =
+            format!("(s.nanos, s.logical) > ({an}, {al}) AND (s.nanos, s.logical) <= ({un}, {ul})");
+        if self.options.rows == Rows::StagedKeys {
+            let keys = self.param(Param::Keys { table: at });
+            filter.push_str(&format!(" AND s.key = ANY ({keys}::text[])"));
+        }
+        if self.options.guard {
+            let guard = self.area.table(&plan.guard_table);
+            filter.push_str(&format!(
+                " AND NOT EXISTS (SELECT 1 FROM {guard} g WHERE g.key = s.key \
+                 AND (g.nanos, g.logical) >= (s.nanos, s.logical))"
+            ));
+        }
+        let (keys, distinct) = fold_keys(plan, "s");
+        // A key deleted and written again takes the defaults of columns its row lacks.
+        let reborn = if plan.has_partial_shape() {
+            format!(
+                ", bool_or(s.shape = {}) OVER (PARTITION BY {}) AS reborn",
+                Shape::DELETION,
+                distinct.join(", ")
+            )
+        } else {
+            String::new()
+        };
+        let inner = match plan.fold {
+            Fold::Text => format!(
+                "SELECT DISTINCT ON (s.key) s.key, s.long_key, s.mut, s.shape{reborn} FROM {from} WHERE {filter} \
+                 ORDER BY s.key, s.nanos DESC, s.logical DESC"
+            ),
+            Fold::Value => format!(
+                "SELECT DISTINCT ON ({d}) s.key, s.long_key, s.mut, s.shape, {d}{reborn} FROM \
+                 (SELECT s.*, {keys} FROM {from} WHERE {filter}) s ORDER BY {d}, s.nanos DESC, s.logical DESC",
+                d = distinct.join(", "),
+                keys = keys.join(", ")
+            ),
+        };
+        self.ctes.push(format!("r{at} AS MATERIALIZED ({inner})"));
+    }
+
+    /// `r<n>`: the handed-over rows that are newer than everything known of their key. The caller has folded them.
+    fn newest_input(&mut self, at: usize, plan: &TablePlan) {
+        use InputColumn::{Key, Logical, LongKey, Nanos, Row, Shape as ShapeId};
+        let [nanos, logical, key, long_key, row, shape] = [Nanos, Logical, Key, LongKey, Row, ShapeId]
+            .map(|column| self.param(Param::Input { table: at, column }));
+        let late = "(s.nanos, s.logical) > (f.applied_nanos, f.applied_logical)";
+        self.ctes.push(format!(
+            "i{at} AS MATERIALIZED (SELECT s.* FROM fence f, unnest({nanos}::int8[], {logical}::int8[], \
+             {key}::text[], {long_key}::text[], {row}::text[], {shape}::int8[]) \
+             AS s(nanos, logical, key, long_key, mut, shape) WHERE {late})"
+        ));
+        // The hashed subplan behind IS TRUE stays linear; a join would be planned as a nested loop here.
+        let newer = if self.options.guard {
+            let guard = self.area.table(&plan.guard_table);
+            self.ctes.push(format!(
+                "g{at} AS (INSERT INTO {guard} AS g (key, nanos, logical) SELECT s.key, s.nanos, s.logical \
+                 FROM i{at} s ORDER BY s.key ON CONFLICT (key) DO UPDATE SET nanos = excluded.nanos, \
+                 logical = excluded.logical, written_at = now() \
+                 WHERE (g.nanos, g.logical) < (excluded.nanos, excluded.logical) RETURNING g.key)"
+            ));
+            format!(" WHERE (s.key IN (SELECT g.key FROM g{at} g)) IS TRUE")
+        } else {
+            String::new()
+        };
+        let reborn = if plan.has_partial_shape() { ", false AS reborn" } else { "" };
+        let select = match plan.fold {
+            Fold::Text => format!("SELECT s.key, s.long_key, s.mut, s.shape{reborn} FROM i{at} s{newer}"),
+            Fold::Value => {
+                let (keys, distinct) = fold_keys(plan, "s");
+                let (keys, distinct) = (keys.join(", "), distinct.join(", "));
+                format!(
+                    "SELECT DISTINCT ON ({distinct}) s.key, s.long_key, s.mut, s.shape, {distinct}{reborn} FROM \
+                     (SELECT s.*, {keys} FROM i{at} s{newer}) s ORDER BY {distinct}, s.nanos DESC, s.logical DESC"
+                )
+            }
+        };
+        self.ctes.push(format!("r{at} AS MATERIALIZED ({select})"));
+    }
+
+    /// `d<n>`: removes rows whose newest version is a deletion.
+    fn delete(&mut self, at: usize, plan: &TablePlan) {
+        let matches = plan.table.key_columns().enumerate().map(|(position, column)| {
+            let key = match plan.fold {
+                Fold::Text => value::key_value(column, "COALESCE(r.long_key, r.key)", position),
+                Fold::Value => format!("r.k{position}"),
+            };
+            format!("t.{} = {key}", quote(column.name.as_str()))
+        });
+        self.ctes.push(format!(
+            "d{at} AS (DELETE FROM {target} t USING r{at} r WHERE r.shape = {deletion} AND {matches})",
+            target = self.dialect.table(&plan.table.id),
+            deletion = Shape::DELETION,
+            matches = matches.collect::<Vec<_>>().join(" AND "),
+        ));
+    }
+
+    /// `c<n>_<m>`: makes rows that are about to be written again with other values in a secondary unique key give up
+    /// the old ones, so that values can be moved or swapped between rows. Where each such key has a column that can
+    /// hold something else meanwhile, the rows stay (children may point at them); else they are removed.
+    fn displace(&mut self, at: usize, plan: &TablePlan) {
+        for (number, shape) in plan.shapes.iter().enumerate().filter(|(_, shape)| shape.complete) {
+            let mut unique: Vec<usize> =
+                plan.table.unique_keys.iter().flat_map(|key| key.columns.clone()).collect();
+            unique.sort_unstable();
+            unique.dedup();
+            unique.retain(|column| shape.feeds.iter().any(|feed| feed.column == *column));
+            if unique.is_empty() {
+                continue;
+            }
+            let name = |column: usize| quote(plan.table.columns[column].name.as_str());
+            let same = plan.table.primary_key.iter().map(|c| format!("t.{0} = v.{0}", name(*c)));
+            let differ = unique.iter().map(|c| format!("t.{0} IS DISTINCT FROM v.{0}", name(*c)));
+            let target = self.dialect.table(&plan.table.id);
+            let rows = rows_of(at, plan, shape, "");
+            let matches = format!(
+                "{} AND ({})",
+                same.collect::<Vec<_>>().join(" AND "),
+                differ.collect::<Vec<_>>().join(" OR ")
+            );
+            let write = match stand_ins(plan) {
+                Some(sets) => format!("UPDATE {target} t SET {sets} FROM ({rows}) v WHERE {matches}"),
+                // A delete that changes other tables would lose their rows.
+                None if plan.table.delete_has_effects => continue,
+                None => format!("DELETE FROM {target} t USING ({rows}) v WHERE {matches}"),
+            };
+            self.ctes.push(format!("c{at}_{number} AS ({write})"));
+        }
+    }
+
+    /// `u<n>_<m>`: writes the rows of one shape.
+    fn upsert(&mut self, at: usize, number: usize, plan: &TablePlan, shape: &ShapePlan) {
+        if shape.complete {
+            let rows = rows_of(at, plan, shape, "");
+            self.write(format!("u{at}_{number}"), plan, shape, &rows, false);
+            return;
+        }
+        let rows = rows_of(at, plan, shape, " AND NOT r.reborn");
+        self.write(format!("u{at}_{number}"), plan, shape, &rows, false);
+        if self.options.rows != Rows::Input {
+            let rows = rows_of(at, plan, shape, " AND r.reborn");
+            self.write(format!("b{at}_{number}"), plan, shape, &rows, true);
+        }
+    }
+
+    /// One INSERT … ON CONFLICT; with `defaults`, columns that the shape lacks are set to their defaults.
+    fn write(&mut self, cte: String, plan: &TablePlan, shape: &ShapePlan, rows: &str, defaults: bool) {
+        let table = &plan.table;
+        let target = self.dialect.table(&table.id);
+        let names: Vec<String> =
+            shape.feeds.iter().map(|feed| quote(table.columns[feed.column].name.as_str())).collect();
+        let key: Vec<&String> = names.iter().take(table.primary_key.len()).collect();
+        let source = if table.key_deferrable { "v" } else { "excluded" };
+        let mut sets: Vec<String> = shape
+            .feeds
+            .iter()
+            .zip(&names)
+            .skip(key.len())
+            .filter(|(feed, _)| !table.columns[feed.column].identity_always)
+            .map(|(_, name)| format!("{name} = {source}.{name}"))
+            .collect();
+        if defaults {
+            let fed = |at: usize| shape.feeds.iter().any(|feed| feed.column == at);
+            let lacking = table.writable().filter(|(at, column)| !fed(*at) && !column.identity_always);
+            sets.extend(lacking.map(|(_, column)| format!("{} = DEFAULT", quote(column.name.as_str()))));
+        }
+        let overriding =
+            if table.columns.iter().any(|c| c.identity_always) { " OVERRIDING SYSTEM VALUE" } else { "" };
+        let order = (1..=key.len()).map(|n| n.to_string()).collect::<Vec<_>>().join(", ");
+        let key_list = key.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+        let columns = names.join(", ");
+        if table.key_deferrable {
+            let same =
+                key.iter().map(|name| format!("t.{name} = v.{name}")).collect::<Vec<_>>().join(" AND ");
+            if !sets.is_empty() {
+                let sets = sets.join(", ");
+                self.ctes
+                    .push(format!("e{cte} AS (UPDATE {target} t SET {sets} FROM ({rows}) v WHERE {same})"));
+            }
+            self.ctes.push(format!(
+                "{cte} AS (INSERT INTO {target} ({columns}){overriding} SELECT {columns} FROM ({rows}) v \
+                 WHERE NOT EXISTS (SELECT 1 FROM {target} t WHERE {same}) ORDER BY {order})"
+            ));
+            return;
+        }
+        let action =
+            if sets.is_empty() { "DO NOTHING".into() } else { format!("DO UPDATE SET {}", sets.join(", ")) };
+        self.ctes.push(format!(
+            "{cte} AS (INSERT INTO {target} ({columns}){overriding} {rows} ORDER BY {order} \
+             ON CONFLICT ({key_list}) {action})"
+        ));
+    }
+
+    fn finish(self, tables: usize) -> Statement {
+        let with =
+            if self.ctes.is_empty() { String::new() } else { format!("WITH {}\n", self.ctes.join(",\n")) };
+        let fence = if self.options.fence { "(SELECT count(*) FROM fence)" } else { "1::int8" };
+        let count = |comparison: &str| {
+            let each = (0..tables).map(|at| {
+                if self.options.writes == Writes::FrontierOnly {
+                    "0".to_owned()
+                } else {
+                    format!("(SELECT count(*) FROM r{at} WHERE shape {comparison} {})", Shape::DELETION)
+                }
+            });
+            format!("ARRAY[{}]::int8[]", each.collect::<Vec<_>>().join(", "))
+        };
+        let sql =
+            format!("{with}SELECT {fence} AS fence, {} AS upserts, {} AS deletes", count("<>"), count("="));
+        Statement { sql, params: self.params.into_inner(), answer: Answer::Counts }
+    }
+}
+
+/// `SET` clauses that free the values of every secondary unique key for a moment: NULL where that is no value, a text
+/// that nobody else has where there is room for one. `None` if some key has no such column.
+fn stand_ins(plan: &TablePlan) -> Option<String> {
+    let key = &plan.table.primary_key;
+    let mut sets: Vec<String> = plan
+        .table
+        .unique_keys
+        .iter()
+        .map(|unique| {
+            let free =
+                unique.columns.iter().filter(|at| !key.contains(at) && !plan.table.columns[**at].generated);
+            free.filter_map(|at| {
+                let column = &plan.table.columns[*at];
+                let stand_in = match column.sql_type.as_str() {
+                    _ if column.nullable && !unique.nulls_equal => "NULL",
+                    text if has_room(text) => "'moving-' || gen_random_uuid()",
+                    "uuid" => "gen_random_uuid()",
+                    _ => return None,
+                };
+                Some(format!("{} = {stand_in}", quote(column.name.as_str())))
+            })
+            .next()
+        })
+        .collect::<Option<_>>()?;
+    sets.sort();
+    sets.dedup();
+    Some(sets.join(", "))
+}
+
+/// Whether a column of this type takes 43 characters of text.
+fn has_room(sql_type: &str) -> bool {
+    let length = sql_type.strip_prefix("character varying(").and_then(|rest| rest.strip_suffix(')'));
+    matches!(sql_type, "text" | "character varying")
+        || length.and_then(|digits| digits.parse::<u32>().ok()).is_some_and(|length| length >= 43)
+}
+
+/// The rows of one shape as a query over `r<n>`, key columns first.
+fn rows_of(at: usize, plan: &TablePlan, shape: &ShapePlan, filter: &str) -> String {
+    let fields = shape.feeds.iter().map(|feed| {
+        let column = &plan.table.columns[feed.column];
+        format!("{} {}", quote(&feed.member), value::record_type(column))
+    });
+    let values = shape.feeds.iter().map(|feed| {
+        let column = &plan.table.columns[feed.column];
+        let field = format!("v.{}", quote(&feed.member));
+        let converted = value::converted(column, &field);
+        if converted == field && feed.member == column.name.as_str() {
+            converted
+        } else {
+            format!("{converted} AS {}", quote(column.name.as_str()))
+        }
+    });
+    format!(
+        "SELECT {} FROM r{at} r, json_to_record(r.mut::json) AS v({}) WHERE r.shape = {}{filter}",
+        values.collect::<Vec<_>>().join(", "),
+        fields.collect::<Vec<_>>().join(", "),
+        shape.id,
+    )
+}
+
+/// Definitions (`… AS k0`) and names of the expressions that tell keys apart.
+fn fold_keys(plan: &TablePlan, alias: &str) -> (Vec<String>, Vec<String>) {
+    match plan.fold {
+        Fold::Text => (Vec::new(), vec![format!("{alias}.key")]),
+        Fold::Value => plan
+            .table
+            .key_columns()
+            .enumerate()
+            .map(|(position, column)| {
+                let key = format!("COALESCE({alias}.long_key, {alias}.key)");
+                (
+                    format!("{} AS k{position}", value::key_value(column, &key, position)),
+                    format!("{alias}.k{position}"),
+                )
+            })
+            .unzip(),
+    }
+}

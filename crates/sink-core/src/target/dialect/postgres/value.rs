@@ -1,0 +1,86 @@
+//! How a JSON value of a changefeed becomes a value of a PostgreSQL column. Facts: PostgreSQL 15 manual, and
+//! CockroachDB's JSON encoding of its types (v23.1 to v26.1).
+
+use crate::model::{ColumnSchema, ValueClass};
+
+/// What JSON null looks like in a feed with `encode_json_value_null_as_object`; a plain null is SQL NULL.
+const JSON_NULL: &str = "'{\"__crdb_json_null__\": true}'::jsonb";
+
+/// The type a member is declared with in `json_to_record`, and whether [`converted`] must still cast it.
+pub(super) fn record_type(column: &ColumnSchema) -> &str {
+    match column.class {
+        // CockroachDB prints years that PostgreSQL's input does not read.
+        ValueClass::Timestamp => "text",
+        ValueClass::Integer(_)
+        | ValueClass::Float
+        | ValueClass::Numeric
+        | ValueClass::Bool
+        | ValueClass::Bytes
+        | ValueClass::Text
+        | ValueClass::Json { .. }
+        | ValueClass::Array
+        | ValueClass::Composite
+        | ValueClass::Geo { .. }
+        | ValueClass::Scalar => &column.sql_type,
+    }
+}
+
+/// The expression for a column's value, given the expression of its record field.
+pub(super) fn converted(column: &ColumnSchema, field: &str) -> String {
+    match column.class {
+        ValueClass::Timestamp => timestamp(field, &column.sql_type),
+        ValueClass::Json { binary: true } => {
+            format!("CASE WHEN {field} = {JSON_NULL} THEN 'null' ELSE {field} END")
+        }
+        ValueClass::Json { binary: false } => {
+            format!("CASE WHEN {field}::jsonb = {JSON_NULL} THEN 'null' ELSE {field} END")
+        }
+        ValueClass::Integer(_)
+        | ValueClass::Float
+        | ValueClass::Numeric
+        | ValueClass::Bool
+        | ValueClass::Bytes
+        | ValueClass::Text
+        | ValueClass::Array
+        | ValueClass::Composite
+        | ValueClass::Geo { .. }
+        | ValueClass::Scalar => field.to_owned(),
+    }
+}
+
+/// The value of key column number `position`, taken from the JSON array in `key`.
+pub(super) fn key_value(column: &ColumnSchema, key: &str, position: usize) -> String {
+    let text = format!("({key}::json->>{position})");
+    match column.class {
+        ValueClass::Timestamp => timestamp(&text, &column.sql_type),
+        ValueClass::Integer(_)
+        | ValueClass::Float
+        | ValueClass::Numeric
+        | ValueClass::Bool
+        | ValueClass::Bytes
+        | ValueClass::Text
+        | ValueClass::Json { .. }
+        | ValueClass::Array
+        | ValueClass::Composite
+        | ValueClass::Geo { .. }
+        | ValueClass::Scalar => format!("{text}::{}", column.sql_type),
+    }
+}
+
+/// CockroachDB writes 44 BC as the year `-0043` where PostgreSQL wants `0044-… BC`, and infinity as the finite
+/// bounds of its range (which differ between its versions).
+fn timestamp(field: &str, sql_type: &str) -> String {
+    let bounds = |texts: [&str; 2]| {
+        texts.iter().flat_map(|t| [format!("'{t}'"), format!("'{t}Z'")]).collect::<Vec<_>>().join(", ")
+    };
+    let last = bounds(["294276-12-31T23:59:59.999999", "294277-01-01T23:59:59.999999"]);
+    let first = bounds(["-4713-11-24T00:00:00", "-4714-11-24T00:00:00"]);
+    format!(
+        "(CASE WHEN left({field}, 1) = '-' OR left({field}, 5) IN ('0000-', '29427') THEN \
+         CASE WHEN {field} IN ({last}) THEN 'infinity' WHEN {field} IN ({first}, '-infinity') THEN '-infinity' \
+         WHEN left({field}, 5) = '29427' THEN {field} \
+         ELSE lpad((1 + substring({field} from '^-?(\\d+)')::int)::text, 4, '0') \
+         || substring({field} from '^-?\\d+(.*)$') || ' BC' END \
+         ELSE {field} END)::{sql_type}"
+    )
+}

@@ -1,0 +1,139 @@
+//! What a slice statement is made of, for both products.
+
+/// A bound parameter of a [`Statement`], by meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Param {
+    /// Nanoseconds of the time below which everything is applied.
+    AfterNanos,
+    /// Counter of that time.
+    AfterLogical,
+    /// Nanoseconds of the time up to which the slice reaches.
+    UptoNanos,
+    /// Counter of that time.
+    UptoLogical,
+    /// Name of the target database.
+    Database,
+    /// Name of the target schema.
+    Schema,
+    /// Our epoch on the frontier.
+    Epoch,
+    /// Index keys that the statement is restricted to in table number `table`, as an array of text.
+    Keys {
+        /// Position of the table among the plans.
+        table: usize,
+    },
+    /// A column of the rows handed over for table number `table`, as an array.
+    Input {
+        /// Position of the table among the plans.
+        table: usize,
+        /// Which column.
+        column: InputColumn,
+    },
+}
+
+/// Columns of handed-over rows, named as in the staging tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum InputColumn {
+    /// Commit time, nanoseconds.
+    Nanos,
+    /// Commit time, counter.
+    Logical,
+    /// Index key.
+    Key,
+    /// The whole key where the index key is a digest.
+    LongKey,
+    /// The row's JSON text, `null` for a deletion.
+    Row,
+    /// Shape id.
+    Shape,
+}
+
+/// Which writes a statement makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writes {
+    /// Deletions and upserts.
+    All,
+    /// Deletions, and the removal of rows whose secondary unique values are about to change.
+    Clear,
+    /// Upserts alone, after `Clear`.
+    Upserts,
+    /// Only the step of the frontier.
+    FrontierOnly,
+}
+
+/// Where the rows come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rows {
+    /// The staging tables, within the slice.
+    Staged,
+    /// The staging tables, within the slice, only the keys in `Param::Keys`.
+    StagedKeys,
+    /// The parameters.
+    Input,
+}
+
+/// Which form of slice statement is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SliceOptions {
+    /// Move the frontier (and write nothing if it does not stand where we think). For `Rows::Input`: check that
+    /// the schema is in immediate mode.
+    pub fence: bool,
+    /// Leave out rows for which the guard knows an equal or newer write.
+    pub guard: bool,
+    /// Which writes.
+    pub writes: Writes,
+    /// Where the rows come from.
+    pub rows: Rows,
+}
+
+/// One SQL statement with the meaning of its parameters, `$1` first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// The text.
+    pub sql: String,
+    /// What to bind.
+    pub params: Vec<Param>,
+    /// What its result tells.
+    pub answer: Answer,
+}
+
+/// How to read the result of a [`Statement`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// One row: fence count (int8), upserts per table (int8[]), deletions per table (int8[]).
+    Counts,
+    /// The number of rows affected must be one, else we are fenced.
+    Fence,
+    /// One row with the applied time (nanoseconds, counter), else the schema is not in immediate mode. Rows at or
+    /// below that time are dropped before the following statements.
+    Mode,
+    /// The number of rows affected counts upserts of this table.
+    Upserts(usize),
+    /// The number of rows affected counts deletions of this table.
+    Deletes(usize),
+    /// Rows of index keys of this table that are newer than what the guard knew; the other rows of the input are
+    /// dropped before the following statements.
+    Newer(usize),
+}
+
+/// Collects parameters while a statement is written.
+#[derive(Debug, Default)]
+pub(super) struct Params(Vec<Param>);
+
+impl Params {
+    /// The placeholder of a parameter; a parameter asked for twice is bound once.
+    pub(super) fn at(&mut self, param: Param) -> usize {
+        match self.0.iter().position(|known| *known == param) {
+            Some(at) => at + 1,
+            None => {
+                self.0.push(param);
+                self.0.len()
+            }
+        }
+    }
+
+    /// The parameters in order.
+    pub(super) fn into_inner(self) -> Vec<Param> {
+        self.0
+    }
+}

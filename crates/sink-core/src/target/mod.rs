@@ -1,0 +1,13 @@
+//! The target server: connections, what its catalogue says, and how its SQL differs from the other product's.
+
+pub mod catalog;
+pub mod dialect;
+mod legacy;
+pub mod pool;
+pub mod schema_watcher;
+pub mod server_clock;
+
+pub use dialect::{Dialect, Product, StagingArea};
+pub use pool::{Database, Target, TargetConfig};
+pub use schema_watcher::SchemaWatcher;
+pub use server_clock::ServerClock;

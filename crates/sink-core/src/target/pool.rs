@@ -1,0 +1,435 @@
+//! Connections to the target: which product it is, one pool per database, and what a driver error means.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Row as _};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+
+use super::dialect::{Dialect, Product, StagingArea, dialect};
+use super::schema_watcher::SchemaWatcher;
+use crate::failure::{Disposition, Failure, Place};
+use crate::model::{Ident, SchemaId, TableId};
+
+/// Longest wait for a connection before the target counts as unreachable.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections that nobody uses are closed after this time, so a database that is no longer written costs nothing.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Connections are replaced after this time, so that a failover or a changed role setting takes effect.
+const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
+/// Most databases of one server that are written at once.
+const MAX_DATABASES: usize = 64;
+/// Name under which our sessions show up at the target.
+const APPLICATION_NAME: &str = "cdc-sink";
+
+/// How to reach the target and where to keep our own tables.
+#[derive(Clone)]
+pub struct TargetConfig {
+    /// A `postgresql://` URL. Holds a password, so this type does not implement `Debug`.
+    pub url: String,
+    /// Name of the staging area (`--stagingDB`).
+    pub staging: Ident,
+    /// Create the staging area if it is missing.
+    pub create_staging: bool,
+    /// Most connections to the server at once, over all databases.
+    pub max_connections: u32,
+}
+
+/// A target server.
+pub struct Target {
+    product: Product,
+    version: String,
+    options: PgConnectOptions,
+    config: TargetConfig,
+    permits: Arc<Semaphore>,
+    home: Arc<Database>,
+    databases: Mutex<HashMap<Ident, Arc<Database>>>,
+}
+
+/// One database of the target. On CockroachDB all of them share the pool of the home database.
+pub struct Database {
+    name: Ident,
+    area: StagingArea,
+    dialect: &'static dyn Dialect,
+    pool: PgPool,
+    /// Connections that must not queue behind the work: leases and marks.
+    control: PgPool,
+    permits: Arc<Semaphore>,
+    schema: SchemaWatcher,
+}
+
+/// A connection and the permit that bounds how many there are.
+pub struct Connection {
+    inner: PoolConnection<Postgres>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl std::ops::Deref for Connection {
+    type Target = PgConnection;
+    fn deref(&self) -> &PgConnection {
+        &self.inner
+    }
+}
+
+impl std::ops::DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.inner
+    }
+}
+
+impl Target {
+    /// Connects, finds out which product it is, and makes the tables of the staging area.
+    ///
+    /// # Errors
+    /// If the URL is malformed, the server cannot be reached or is no product we know, or the staging area is
+    /// missing and may not be created. `Disposition::Retry` means that waiting may help.
+    pub async fn connect(config: TargetConfig) -> Result<Self, Failure> {
+        const CONNECT: &str = "connect to the target";
+        let options = PgConnectOptions::from_str(&config.url)
+            // The driver's message may quote the URL, password and all.
+            .map_err(|_| {
+                Failure::new(Disposition::Halt, CONNECT, "the connection string is not a valid URL")
+            })?
+            .application_name(APPLICATION_NAME);
+        let mut first = PgConnection::connect_with(&options).await.map_err(|e| failure(CONNECT, e))?;
+        let row = sqlx::query("SELECT version(), current_database()::text")
+            .fetch_one(&mut first)
+            .await
+            .map_err(|e| failure(CONNECT, e))?;
+        let (version, home): (String, String) = (row.get(0), row.get(1));
+        // The server forgets us anyway if this fails.
+        let _ = first.close().await;
+        let product = Product::from_version(&version).ok_or_else(|| {
+            Failure::new(Disposition::Halt, CONNECT, "the server is neither CockroachDB nor PostgreSQL")
+        })?;
+        let options = session_settings(product, options);
+        let permits = Arc::new(Semaphore::new(
+            usize::try_from(config.max_connections.max(2)).unwrap_or(Semaphore::MAX_PERMITS),
+        ));
+        let home = Ident::new(home).map_err(|e| Failure::new(Disposition::Halt, CONNECT, e))?;
+        let home = Arc::new(Database::open(product, home, &options, &config, &permits, None));
+        home.prepare_area(config.create_staging).await?;
+        let databases = Mutex::new(HashMap::from([(home.name.clone(), Arc::clone(&home))]));
+        Ok(Self { product, version, options, config, permits, home, databases })
+    }
+
+    /// Which product it is.
+    #[must_use]
+    pub fn product(&self) -> Product {
+        self.product
+    }
+
+    /// What the server says of its version.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The database named in the connection string; leases and configuration live there.
+    #[must_use]
+    pub fn home(&self) -> &Arc<Database> {
+        &self.home
+    }
+
+    /// A database of the server, opened on first use.
+    ///
+    /// # Errors
+    /// If it does not exist (SQLSTATE 3D000) or cannot be prepared.
+    pub async fn database(&self, name: &Ident) -> Result<Arc<Database>, Failure> {
+        let mut databases = self.databases.lock().await;
+        if let Some(known) = databases.get(name) {
+            return Ok(Arc::clone(known));
+        }
+        if databases.len() >= MAX_DATABASES {
+            let reason = format!("this process already writes {MAX_DATABASES} databases");
+            return Err(Failure::new(Disposition::Halt, "open a database of the target", reason));
+        }
+        let shared = (self.product == Product::CockroachDb).then_some(&*self.home);
+        let database = Arc::new(Database::open(
+            self.product,
+            name.clone(),
+            &self.options,
+            &self.config,
+            &self.permits,
+            shared,
+        ));
+        match self.product {
+            Product::CockroachDb => database.check_exists().await?,
+            Product::PostgreSql => database.prepare_area(self.config.create_staging).await?,
+        }
+        databases.insert(name.clone(), Arc::clone(&database));
+        Ok(database)
+    }
+
+    /// The databases opened so far.
+    pub async fn databases(&self) -> Vec<Arc<Database>> {
+        self.databases.lock().await.values().cloned().collect()
+    }
+
+    /// One round trip, to tell whether the target answers.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub async fn ping(&self) -> Result<(), Failure> {
+        let ping = sqlx::query("SELECT 1").execute(&self.home.control);
+        ping.await.map(drop).map_err(|e| failure("ping the target", e))
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        for database in self.databases().await {
+            database.pool.close().await;
+            database.control.close().await;
+        }
+    }
+}
+
+impl Database {
+    fn open(
+        product: Product,
+        name: Ident,
+        options: &PgConnectOptions,
+        config: &TargetConfig,
+        permits: &Arc<Semaphore>,
+        shared: Option<&Self>,
+    ) -> Self {
+        let pool = |connections: u32| {
+            PgPoolOptions::new()
+                .max_connections(connections)
+                .min_connections(0)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .idle_timeout(IDLE_TIMEOUT)
+                .max_lifetime(MAX_LIFETIME)
+                .connect_lazy_with(options.clone().database(name.as_str()))
+        };
+        let (pool, control) = match shared {
+            Some(home) => (home.pool.clone(), home.control.clone()),
+            None => (pool(config.max_connections.max(2)), pool(2)),
+        };
+        Self {
+            area: StagingArea::new(product, config.staging.clone()),
+            dialect: dialect(product),
+            pool,
+            control,
+            permits: Arc::clone(permits),
+            schema: SchemaWatcher::default(),
+            name,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &Ident {
+        &self.name
+    }
+
+    /// Where staging, marks and frontiers of its schemas live.
+    #[must_use]
+    pub fn area(&self) -> &StagingArea {
+        &self.area
+    }
+
+    /// The product's SQL.
+    #[must_use]
+    pub fn dialect(&self) -> &'static dyn Dialect {
+        self.dialect
+    }
+
+    /// The last known schema of its tables.
+    #[must_use]
+    pub fn schema(&self) -> &SchemaWatcher {
+        &self.schema
+    }
+
+    /// A connection for work, within the bound on connections.
+    ///
+    /// # Errors
+    /// If none is free in time or the server cannot be reached.
+    pub async fn connection(&self) -> Result<Connection, Failure> {
+        const ACQUIRE: &str = "get a connection to the target";
+        let permit = tokio::time::timeout(ACQUIRE_TIMEOUT, Arc::clone(&self.permits).acquire_owned())
+            .await
+            .map_err(|_| Failure::new(Disposition::Retry, ACQUIRE, "all connections are busy"))?
+            .map_err(|e| Failure::new(Disposition::Halt, ACQUIRE, e))?;
+        let inner = self.pool.acquire().await.map_err(|e| failure(ACQUIRE, e))?;
+        Ok(Connection { inner, _permit: permit })
+    }
+
+    /// The few connections that never queue behind the work.
+    #[must_use]
+    pub fn control(&self) -> &PgPool {
+        &self.control
+    }
+
+    /// Makes the tables of the staging area; several processes may do so at once.
+    async fn prepare_area(&self, create: bool) -> Result<(), Failure> {
+        const PREPARE: &str = "prepare the staging area";
+        let mut connection = self.control.acquire().await.map_err(|e| failure(PREPARE, e))?;
+        let name = self.area.name().as_str();
+        let lookup = match self.dialect.product() {
+            Product::CockroachDb => "SELECT count(*) FROM pg_catalog.pg_database WHERE datname = $1",
+            Product::PostgreSql => "SELECT count(*) FROM pg_catalog.pg_namespace WHERE nspname = $1",
+        };
+        let found: i64 = sqlx::query_scalar(lookup)
+            .bind(name)
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(|e| failure(PREPARE, e))?;
+        if found == 0 && !create {
+            let reason = format!(
+                "the staging area {name:?} does not exist in database {:?}; create it with: {}; (or start with \
+                 --stagingCreateSchema)",
+                self.name.as_str(),
+                self.area.create_statement()
+            );
+            return Err(Failure::new(Disposition::Halt, PREPARE, reason));
+        }
+        if found > 0 {
+            super::legacy::refuse_unapplied(&mut connection, &self.area).await?;
+        }
+        let mut statements = if found == 0 { vec![self.area.create_statement()] } else { Vec::new() };
+        statements.extend(self.dialect.area_ddl(&self.area));
+        run_ddl(&mut connection, statements, PREPARE).await
+    }
+
+    /// Fails with 3D000 if CockroachDB has no such database.
+    async fn check_exists(&self) -> Result<(), Failure> {
+        const OPEN: &str = "open a database of the target";
+        let found: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_catalog.pg_database WHERE datname = $1")
+            .bind(self.name.as_str())
+            .fetch_one(&self.control)
+            .await
+            .map_err(|e| failure(OPEN, e))?;
+        if found > 0 {
+            return Ok(());
+        }
+        let place = Place { sqlstate: Some(UNKNOWN_DATABASE.into()), ..Place::default() };
+        let reason = format!("database {:?} does not exist", self.name.as_str());
+        Err(Failure::new(Disposition::Halt, OPEN, reason).at(place))
+    }
+}
+
+/// SQLSTATE of a database that does not exist.
+pub const UNKNOWN_DATABASE: &str = "3D000";
+
+/// Runs DDL statement by statement (CockroachDB wants no DDL inside transactions). `IF NOT EXISTS` still fails when
+/// two sessions create the same thing at the same moment, so those codes are tried again.
+pub(crate) async fn run_ddl(
+    connection: &mut PgConnection,
+    statements: Vec<String>,
+    operation: &'static str,
+) -> Result<(), Failure> {
+    const ATTEMPTS: u32 = 10;
+    for statement in statements {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let result = sqlx::raw_sql(AssertSqlSafe(statement.clone())).execute(&mut *connection).await;
+            let Err(error) = result else { break };
+            let code = error.as_database_error().and_then(|e| e.code().map(|c| c.into_owned()));
+            let race =
+                matches!(code.as_deref(), Some("23505" | "42710" | "42P07" | "42P06" | "XX000" | "40001"));
+            if !race || attempt == ATTEMPTS {
+                return Err(failure(operation, error));
+            }
+            tokio::time::sleep(Duration::from_millis(20) * attempt).await;
+        }
+    }
+    Ok(())
+}
+
+/// What every session sets, whatever the role's defaults are.
+fn session_settings(product: Product, options: PgConnectOptions) -> PgConnectOptions {
+    match product {
+        Product::CockroachDb => options,
+        Product::PostgreSql => options.options([
+            // A 200 promises durability; a role default of `off` would break it.
+            ("synchronous_commit", "on"),
+            // A frozen or cut-off client must not hold the frontier's lock.
+            ("idle_in_transaction_session_timeout", "10s"),
+            ("client_connection_check_interval", "1s"),
+            ("tcp_keepalives_idle", "10"),
+            ("tcp_keepalives_interval", "5"),
+            ("tcp_keepalives_count", "3"),
+            ("lock_timeout", "30s"),
+            // The generated statements join a few rows with large tables by key; without statistics on the few,
+            // the planner would rather scan the large table.
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
+            ("jit", "off"),
+            ("work_mem", "32MB"),
+        ]),
+    }
+}
+
+/// A driver error as a [`Failure`]: classified, placed, and without row values.
+pub(crate) fn failure(operation: &'static str, error: sqlx::Error) -> Failure {
+    match &error {
+        sqlx::Error::Database(database) => {
+            let Some(server) = database.try_downcast_ref::<PgDatabaseError>() else {
+                return Failure::new(Disposition::Halt, operation, error);
+            };
+            let place = place(server);
+            let disposition = dialect(Product::PostgreSql).classify(server.code());
+            let text = if may_quote_values(server.code()) {
+                masked(server.message())
+            } else {
+                server.message().into()
+            };
+            Failure::new(disposition, operation, text).at(place)
+        }
+        sqlx::Error::Io(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => Failure::new(Disposition::Retry, operation, error),
+        _ => Failure::new(Disposition::Halt, operation, error),
+    }
+}
+
+fn place(server: &PgDatabaseError) -> Place {
+    let table = server.schema().zip(server.table()).and_then(|(schema, table)| {
+        // The server does not say which database: it is the one we are connected to.
+        let schema = SchemaId { database: Ident::new("?").ok()?, schema: Ident::new(schema).ok()? };
+        Some(TableId { schema, table: Ident::new(table).ok()? })
+    });
+    Place {
+        table,
+        column: server.column().map(str::to_owned),
+        constraint: server.constraint().map(str::to_owned),
+        sqlstate: Some(server.code().to_owned()),
+    }
+}
+
+/// Whether messages of this error class may quote the offending value (data exceptions, raised exceptions).
+fn may_quote_values(sqlstate: &str) -> bool {
+    const NAMES_ONLY: [&str; 14] =
+        ["08", "0A", "23", "25", "26", "28", "3D", "3F", "40", "42", "53", "55", "57", "58"];
+    !NAMES_ONLY.iter().any(|class| sqlstate.starts_with(class))
+}
+
+/// The message with everything between double quotes blanked.
+fn masked(message: &str) -> String {
+    let parts = message.split('"').enumerate();
+    parts.map(|(at, part)| if at % 2 == 0 { part } else { "\"…\"" }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_that_may_quote_a_value_are_masked() {
+        assert!(may_quote_values("22P02") && may_quote_values("P0001"));
+        assert!(!may_quote_values("23505") && !may_quote_values("42703"));
+        assert_eq!(
+            masked("invalid input syntax for type integer: \"secret\""),
+            "invalid input syntax for type integer: \"…\""
+        );
+        assert_eq!(masked("unbalanced \"secret"), "unbalanced \"…\"");
+    }
+}

@@ -1,0 +1,199 @@
+//! One HTTP request from its head to its answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use sink_core::checkpoint::Mode;
+use sink_core::model::SchemaId;
+use sink_service::body::{BodyBudget as _, BodyLimits, read_body};
+use tokio_util::task::TaskTracker;
+
+use crate::access::Access;
+use crate::budget::{ByteBudget, Share};
+use crate::encoding::Encoding;
+use crate::intake::Intake;
+use crate::reply::{self, Refusal};
+use crate::route::{FeedOptions, Route, feed_options, route};
+use crate::{health, metrics, payload};
+
+/// What a request may cost, and who may make one.
+#[derive(Debug, Clone)]
+pub struct WebhookConfig {
+    /// Who may write.
+    pub access: Access,
+    /// The mode of feeds that do not choose one (`--immediate`).
+    pub default_mode: Mode,
+    /// Longest body, in bytes, packed and unpacked (`--maxBodyBytes`).
+    pub max_body_bytes: usize,
+    /// Bytes of all bodies in flight (`--maxInFlightBytes`).
+    pub max_in_flight_bytes: usize,
+    /// Longest pause in a body.
+    pub body_idle_timeout: Duration,
+    /// Longest time for a body.
+    pub body_timeout: Duration,
+}
+
+/// Answers requests.
+pub struct Webhook {
+    intake: Arc<Intake>,
+    config: WebhookConfig,
+    budget: ByteBudget,
+    /// Deliveries outlive their requests: the client may go away, the work is finished all the same.
+    deliveries: TaskTracker,
+    render_metrics: Box<dyn Fn() -> String + Send + Sync>,
+    draining: AtomicBool,
+}
+
+impl Webhook {
+    /// Joins the parts; `render_metrics` prints them for `/_/varz`.
+    #[must_use]
+    pub fn new(
+        intake: Arc<Intake>,
+        config: WebhookConfig,
+        deliveries: TaskTracker,
+        render_metrics: impl Fn() -> String + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let budget = ByteBudget::new(config.max_in_flight_bytes);
+        let render_metrics = Box::new(render_metrics);
+        Arc::new(Self {
+            intake,
+            config,
+            budget,
+            deliveries,
+            render_metrics,
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    /// From now on `/_/readyz` tells load balancers to go elsewhere.
+    pub fn start_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// The state of this process and its schemas: status and JSON.
+    pub async fn readyz(&self) -> (StatusCode, String) {
+        health::readyz(&self.intake, self.draining.load(Ordering::Relaxed)).await
+    }
+
+    /// Answers one request. Never fails; every outcome is a response.
+    pub async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let started = Instant::now();
+        let response = match route(request.uri().path()) {
+            Route::Healthz => {
+                let (status, text) = health::healthz(&self.intake).await;
+                return reply::text(status, text);
+            }
+            Route::Readyz => {
+                let (status, text) = self.readyz().await;
+                return reply::with_type(status, "application/json", text);
+            }
+            Route::Varz => {
+                let content_type = "text/plain; version=0.0.4; charset=utf-8";
+                return reply::with_type(StatusCode::OK, content_type, (self.render_metrics)());
+            }
+            Route::NotFound => {
+                let text = "not found; a feed posts to /database/schema";
+                reply::text(StatusCode::NOT_FOUND, text)
+            }
+            Route::Feed(schema) => {
+                let outcome = Arc::clone(&self).receive(&schema, request).await;
+                if let Err(refusal) = &outcome {
+                    let status = refusal.status.as_u16();
+                    tracing::warn!(%schema, status, reason = %refusal.text, "a delivery was refused");
+                }
+                reply::response(outcome)
+            }
+        };
+        metrics::answered(response.status(), started.elapsed());
+        response
+    }
+
+    async fn receive(self: Arc<Self>, schema: &SchemaId, request: Request<Incoming>) -> Result<(), Refusal> {
+        if self.config.access == Access::Denied {
+            let text = "this process accepts no deliveries: start it with --disableAuthentication (trusted networks only)";
+            return Err(Refusal::new(StatusCode::UNAUTHORIZED, text));
+        }
+        if !matches!(*request.method(), Method::POST | Method::PUT) {
+            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "a feed uses POST"));
+        }
+        let options = feed_options(request.uri().query())?;
+        let encoding = encoding_of(request.headers())?;
+        let limits = BodyLimits {
+            max_bytes: self.config.max_body_bytes,
+            idle_timeout: self.config.body_idle_timeout,
+            total_timeout: self.config.body_timeout,
+        };
+        let mut share = self.budget.share();
+        let body = read_body(request.into_body(), limits, &mut share).await?;
+        metrics::received(body.len());
+        let delivery = Delivery { schema: schema.clone(), options, encoding, body, share };
+        let webhook = Arc::clone(&self);
+        let done = self.deliveries.spawn(Box::pin(async move { webhook.deliver(delivery).await }));
+        done.await.unwrap_or_else(|_| {
+            Err(Refusal::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the delivery failed unexpectedly; see the log",
+            ))
+        })
+    }
+
+    async fn deliver(self: Arc<Self>, delivery: Delivery) -> Result<(), Refusal> {
+        let Delivery { schema, options, encoding, body, mut share } = delivery;
+        let limit = self.config.max_body_bytes;
+        let body = match encoding {
+            Encoding::Identity => body,
+            Encoding::Gzip | Encoding::Zstd => {
+                // Unpacking is work without a pause; it must not hold up other requests.
+                let unpacking = tokio::task::spawn_blocking(move || {
+                    let unpacked = encoding.unpack(body, limit, |bytes| share.grow(bytes));
+                    (unpacked, share)
+                });
+                let joined = unpacking.await;
+                let (unpacked, kept) = joined
+                    .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the body cannot be unpacked"))?;
+                share = kept;
+                unpacked?
+            }
+        };
+        let payload = payload::parse(&body)?;
+        let mode = match options.immediate {
+            Some(true) => Mode::Immediate,
+            Some(false) => Mode::Consistent,
+            None => self.config.default_mode,
+        };
+        let outcome = self.intake.take_in(&schema, payload, mode).await;
+        drop(share);
+        outcome
+    }
+}
+
+/// A request whose body has arrived.
+struct Delivery {
+    schema: SchemaId,
+    options: FeedOptions,
+    encoding: Encoding,
+    body: Bytes,
+    share: Share,
+}
+
+fn encoding_of(headers: &HeaderMap) -> Result<Encoding, Refusal> {
+    let unsupported = |text: &str| Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
+    let content_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if content_type.to_ascii_lowercase().contains("csv") {
+        return Err(unsupported(
+            "CSV rows carry neither table, key nor time; create the changefeed with format=json",
+        ));
+    }
+    let Some(value) = headers.get(header::CONTENT_ENCODING) else { return Ok(Encoding::Identity) };
+    value
+        .to_str()
+        .ok()
+        .and_then(Encoding::from_header)
+        .ok_or_else(|| unsupported("the content encoding must be gzip, zstd or none"))
+}

@@ -1,0 +1,359 @@
+//! Takes in a parsed delivery: matches rows with tables, then stages them, or writes them at once in immediate mode.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use sink_core::apply::{Applier as _, Changes, OnRowError, SqlApplier, Unit};
+use sink_core::checkpoint::{Mode, SqlCheckpoints};
+use sink_core::failure::{Disposition, Failure};
+use sink_core::metrics::{count_schema, observe_schema};
+use sink_core::model::{Batch, HlcTimestamp, Mutation, SchemaId, TableId, TableSchema};
+use sink_core::resolver::Resolvers;
+use sink_core::staging::admission::{IncomingRow, RowError, TableAdmission};
+use sink_core::staging::{SqlStager, Stager as _};
+use sink_core::target::{Database, ServerClock, Target};
+
+use crate::payload::{Payload, Row};
+use crate::reply::Refusal;
+use crate::schema_states::SchemaStates;
+
+/// First and longest pause between attempts at one delivery.
+const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+/// Least time between two log lines about marks that go backwards.
+const BACKWARDS_LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Bounds of what is taken in.
+#[derive(Debug, Clone, Copy)]
+pub struct IntakeConfig {
+    /// Longest time spent on one delivery (`--applyTimeout`).
+    pub timeout: Duration,
+    /// How far ahead of the target's clock a time may be (`--maxClockSkew`).
+    pub max_clock_skew: Duration,
+    /// Size of a schema's staging tables above which rows are refused (`--maxStagedBytes`).
+    pub max_staged_bytes: u64,
+}
+
+/// Everything that taking in needs.
+pub struct Intake {
+    /// The target.
+    pub target: Arc<Target>,
+    /// Where rows wait.
+    pub stager: Arc<SqlStager>,
+    /// Where immediate rows go.
+    pub applier: Arc<SqlApplier>,
+    /// Where modes are kept.
+    pub checkpoints: SqlCheckpoints,
+    /// Who is woken by marks.
+    pub resolvers: Arc<Resolvers>,
+    /// Bounds.
+    pub config: IntakeConfig,
+    clock: ServerClock,
+    states: SchemaStates,
+    admissions: Mutex<HashMap<TableId, Arc<TableAdmission>>>,
+    last_backwards_log: Mutex<Option<Instant>>,
+}
+
+impl Intake {
+    /// Joins the parts.
+    #[must_use]
+    pub fn new(
+        target: Arc<Target>,
+        stager: Arc<SqlStager>,
+        applier: Arc<SqlApplier>,
+        resolvers: Arc<Resolvers>,
+        config: IntakeConfig,
+    ) -> Self {
+        let checkpoints = SqlCheckpoints::new(Arc::clone(&target));
+        Self {
+            target,
+            stager,
+            applier,
+            checkpoints,
+            resolvers,
+            config,
+            clock: ServerClock::default(),
+            states: SchemaStates::default(),
+            admissions: Mutex::default(),
+            last_backwards_log: Mutex::default(),
+        }
+    }
+
+    /// Takes in rows, then the mark. `Ok` means durable.
+    ///
+    /// # Errors
+    /// With what to answer; rows may be stored all the same, which does no harm because they will come again.
+    pub async fn take_in(&self, schema: &SchemaId, payload: Payload<'_>, mode: Mode) -> Result<(), Refusal> {
+        let deadline = Instant::now() + self.config.timeout;
+        let database = self.target.database(&schema.database).await?;
+        let newest = payload.rows.iter().map(|row| row.time).chain(payload.resolved).max();
+        if let Some(newest) = newest {
+            self.check_skew(newest).await?;
+        }
+        if !payload.rows.is_empty() {
+            count_schema(
+                "mutations_received_total",
+                schema,
+                u64::try_from(payload.rows.len()).unwrap_or(u64::MAX),
+            );
+            let batches = self.admit(&database, schema, &payload.rows).await?;
+            self.store(schema, &batches, mode, deadline).await?;
+        }
+        match payload.resolved {
+            Some(at) => self.mark(&database, schema, at, mode, deadline).await,
+            None => Ok(()),
+        }
+    }
+
+    /// A time from the far future would make every later row late.
+    async fn check_skew(&self, newest: HlcTimestamp) -> Result<(), Refusal> {
+        let skew = i64::try_from(self.config.max_clock_skew.as_nanos()).unwrap_or(i64::MAX);
+        let limit = self.clock.now_nanos(&self.target).await?.saturating_add(skew);
+        if newest.nanos() <= limit {
+            return Ok(());
+        }
+        let text = format!(
+            "the time {newest} is more than {} s ahead of the target's clock; set the clocks right or raise \
+             --maxClockSkew",
+            self.config.max_clock_skew.as_secs()
+        );
+        Err(Refusal::new(StatusCode::BAD_REQUEST, text))
+    }
+
+    /// Matches rows with their tables. A table or column that we do not know makes us read the schema again first.
+    async fn admit<'a>(
+        &self,
+        database: &Database,
+        schema: &SchemaId,
+        rows: &[Row<'a>],
+    ) -> Result<Vec<Batch<'a>>, Refusal> {
+        let mut batches: BTreeMap<TableId, Batch<'a>> = BTreeMap::new();
+        let mut last: Option<(&Cow<'_, str>, Arc<TableAdmission>)> = None;
+        for row in rows {
+            let mut admission = match &last {
+                Some((topic, admission)) if *topic == &row.topic => Arc::clone(admission),
+                _ => self.admission(&self.table(database, schema, &row.topic).await?),
+            };
+            let incoming = IncomingRow { time: row.time, key: row.key, after: row.after, before: row.before };
+            let mut admitted = admission.admit(incoming);
+            if admitted.as_ref().is_err_and(RowError::may_be_stale_schema) {
+                database.schema().refresh_if_stale(database).await?;
+                admission = self.admission(&self.table(database, schema, &row.topic).await?);
+                admitted = admission.admit(incoming);
+            }
+            let mutation = admitted?;
+            let table = admission.table();
+            match batches.get_mut(&table.id) {
+                Some(batch) => batch.rows.push(mutation),
+                None => {
+                    batches
+                        .insert(table.id.clone(), Batch { table: Arc::clone(table), rows: vec![mutation] });
+                }
+            }
+            last = Some((&row.topic, admission));
+        }
+        Ok(batches.into_values().collect())
+    }
+
+    /// The table of a topic. A table may have a dot in its name, so the whole topic comes first.
+    async fn table(
+        &self,
+        database: &Database,
+        schema: &SchemaId,
+        topic: &str,
+    ) -> Result<Arc<TableSchema>, Refusal> {
+        let known = database.schema().current(database).await?;
+        if let Some(table) = known.table(schema, topic) {
+            return Ok(Arc::clone(table));
+        }
+        let refuse = |text: String| Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, text));
+        let parts: Vec<&str> = topic.split('.').collect();
+        if parts.len() > 3 {
+            return refuse(format!(
+                "the topic {topic:?} has more than three parts and is no table of schema {schema}"
+            ));
+        }
+        let last = parts.last().copied().unwrap_or_default();
+        if parts.len() == 2 && known.table(schema, parts[0]).is_some() {
+            let text = format!(
+                "the topic {topic:?} names a column family of table {:?}; create the changefeed without \
+                 split_column_families",
+                parts[0]
+            );
+            return refuse(text);
+        }
+        match database.schema().table(database, schema, last).await? {
+            Some(table) => Ok(table),
+            None => {
+                refuse(format!("the target has no table {last:?} in schema {schema}; create it there first"))
+            }
+        }
+    }
+
+    fn admission(&self, table: &Arc<TableSchema>) -> Arc<TableAdmission> {
+        let mut admissions = self.admissions.lock().unwrap_or_else(PoisonError::into_inner);
+        match admissions.get(&table.id) {
+            Some(known) if **known.table() == **table => Arc::clone(known),
+            _ => {
+                let fresh = Arc::new(TableAdmission::new(Arc::clone(table)));
+                admissions.insert(table.id.clone(), Arc::clone(&fresh));
+                fresh
+            }
+        }
+    }
+
+    async fn store(
+        &self,
+        schema: &SchemaId,
+        batches: &[Batch<'_>],
+        mode: Mode,
+        deadline: Instant,
+    ) -> Result<(), Refusal> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let result = match mode {
+                Mode::Consistent => self.stage(schema, batches).await,
+                Mode::Immediate => self.write_now(schema, batches).await,
+            };
+            let Err(refusal) = result else { return Ok(()) };
+            match refusal {
+                StoreError::Refused(refusal) => return Err(refusal),
+                StoreError::Failed(failure) if failure.disposition() == Disposition::Halt => {
+                    return Err(failure.into());
+                }
+                StoreError::Failed(failure) => pause_or_give_up(attempts, deadline, failure).await?,
+            }
+        }
+    }
+
+    async fn stage(&self, schema: &SchemaId, batches: &[Batch<'_>]) -> Result<(), StoreError> {
+        let state = self.states.get(&self.checkpoints, schema).await?;
+        if state.mode == Some(Mode::Immediate) {
+            self.switch(schema, Mode::Consistent).await?;
+        }
+        let staged = self.states.staging_bytes(&self.checkpoints, schema).await?;
+        if staged > self.config.max_staged_bytes {
+            let text = format!(
+                "the staging tables of schema {schema} hold {staged} bytes, more than --maxStagedBytes; see \
+                 `cdc-webhook status` for what keeps them from being applied"
+            );
+            return Err(StoreError::Refused(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text)));
+        }
+        count_late(state.applied, batches);
+        let started = Instant::now();
+        let result = self.stager.stage(schema, batches).await;
+        observe_schema("stage_store_duration_seconds", schema, started.elapsed());
+        if result.is_err() {
+            count_schema("stage_store_errors_total", schema, 1);
+        }
+        result.map(drop).map_err(StoreError::Failed)
+    }
+
+    /// The statement itself checks that the schema is in immediate mode; if not, the mode is switched and the rows
+    /// are tried again.
+    async fn write_now(&self, schema: &SchemaId, batches: &[Batch<'_>]) -> Result<(), StoreError> {
+        let state = self.states.get(&self.checkpoints, schema).await?;
+        if state.mode != Some(Mode::Immediate) {
+            self.switch(schema, Mode::Immediate).await?;
+        }
+        let changes = Changes::Rows(batches);
+        let unit = Unit { schema, changes, advance: None, on_row_error: OnRowError::Stop };
+        let result = self.applier.apply(&unit).await;
+        if result.as_ref().is_err_and(|e| e.disposition() == Disposition::Fenced) {
+            self.states.forget(schema);
+        }
+        result.map(drop).map_err(StoreError::Failed)
+    }
+
+    /// Rows that were written immediately may be newer than any promise, so they stay guarded up to the latest time
+    /// that could have been accepted.
+    async fn switch(&self, schema: &SchemaId, mode: Mode) -> Result<(), Failure> {
+        self.stager.ensure_schema(schema).await?;
+        let skew = i64::try_from(self.config.max_clock_skew.as_nanos()).unwrap_or(i64::MAX);
+        let latest = self.clock.now_nanos(&self.target).await?.saturating_add(skew);
+        let guard_upto = HlcTimestamp::new(latest, 0).unwrap_or(HlcTimestamp::ZERO);
+        self.checkpoints.set_mode(schema, mode, guard_upto).await?;
+        self.states.forget(schema);
+        tracing::info!(%schema, mode = mode.as_str(), "the schema's mode was set");
+        Ok(())
+    }
+
+    /// Marks of a schema that does not exist would be kept for ever, so they are refused.
+    async fn mark(
+        &self,
+        database: &Database,
+        schema: &SchemaId,
+        at: HlcTimestamp,
+        mode: Mode,
+        deadline: Instant,
+    ) -> Result<(), Refusal> {
+        let exists = database.schema().current(database).await?.has_schema(schema)
+            || database.schema().refresh_if_stale(database).await?.has_schema(schema);
+        if !exists {
+            let text = format!("the target has no schema {schema}, or no table in it");
+            return Err(Refusal::new(StatusCode::NOT_FOUND, text));
+        }
+        let state = self.states.get(&self.checkpoints, schema).await?;
+        if !self.states.is_new_mark(schema, at) || at <= state.applied {
+            self.note_backwards(schema, at);
+        }
+        if mode == Mode::Immediate && state.mode != Some(Mode::Immediate) {
+            self.switch(schema, mode).await?;
+        }
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match self.stager.mark(schema, at).await {
+                Ok(()) => break,
+                Err(failure) if failure.disposition() == Disposition::Halt => return Err(failure.into()),
+                Err(failure) => pause_or_give_up(attempts, deadline, failure).await?,
+            }
+        }
+        self.resolvers.wake(schema);
+        Ok(())
+    }
+
+    fn note_backwards(&self, schema: &SchemaId, at: HlcTimestamp) {
+        count_schema("checkpoint_backwards_total", schema, 1);
+        let mut last = self.last_backwards_log.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed() >= BACKWARDS_LOG_INTERVAL) {
+            *last = Some(Instant::now());
+            tracing::info!(%schema, mark = %at, "a resolved mark repeats or goes back; this is harmless");
+        }
+    }
+}
+
+/// Why storing failed.
+enum StoreError {
+    /// For a reason of our own.
+    Refused(Refusal),
+    /// By the target.
+    Failed(Failure),
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Waits before the next attempt, or passes the failure on if there is no time for one.
+async fn pause_or_give_up(attempts: u32, deadline: Instant, failure: Failure) -> Result<(), Refusal> {
+    let pause = RETRY_PAUSE.0.saturating_mul(2_u32.saturating_pow(attempts.min(8) - 1)).min(RETRY_PAUSE.1);
+    if Instant::now() + pause >= deadline {
+        return Err(failure.into());
+    }
+    tokio::time::sleep(pause).await;
+    Ok(())
+}
+
+/// Rows at or below the applied time are redeliveries; they are stored, never applied, and removed.
+fn count_late(applied: HlcTimestamp, batches: &[Batch<'_>]) {
+    for batch in batches {
+        let late = batch.rows.iter().filter(|row: &&Mutation<'_>| row.time <= applied).count();
+        sink_core::metrics::count_late(&batch.table.id, u64::try_from(late).unwrap_or(u64::MAX));
+    }
+}

@@ -1,0 +1,24 @@
+//! Receives CockroachDB changefeeds over HTTP: `POST /database/schema` with rows or a resolved mark.
+//!
+//! ```text
+//! request ─► route ─► access ─► body (within a budget) ─► encoding ─► payload ─► intake ─► 200
+//!            pure                                         pure        pure        │
+//!                                              staged, marked or written at once ─┘
+//! ```
+//!
+//! A 200 means durable. Every other answer makes the source send the same bytes again, so each error text says what
+//! to change; the source shows it to its operator.
+
+pub mod access;
+pub mod budget;
+pub mod encoding;
+pub mod handler;
+pub mod health;
+pub mod intake;
+pub mod metrics;
+pub mod payload;
+pub mod reply;
+pub mod route;
+pub mod schema_states;
+
+pub use handler::{Webhook, WebhookConfig};

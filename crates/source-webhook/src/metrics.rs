@@ -1,0 +1,57 @@
+//! What the webhook counts; the names of the original.
+
+use metrics::{Unit, counter, histogram};
+use sink_core::metrics::{Kind, Metric};
+
+/// Every metric of the webhook.
+pub const METRICS: &[Metric] = &[
+    Metric {
+        name: "http_status_codes_total",
+        kind: Kind::Counter,
+        unit: Unit::Count,
+        labels: "code",
+        help: "Answers by status.",
+    },
+    Metric {
+        name: "http_latency_seconds",
+        kind: Kind::Histogram,
+        unit: Unit::Seconds,
+        labels: "",
+        help: "Time from a request's head to its answer.",
+    },
+    Metric {
+        name: "http_payload_in_bytes",
+        kind: Kind::Histogram,
+        unit: Unit::Bytes,
+        labels: "",
+        help: "Size of request bodies as received.",
+    },
+    Metric {
+        name: "mutations_received_total",
+        kind: Kind::Counter,
+        unit: Unit::Count,
+        labels: "database, schema",
+        help: "Rows received in well-formed requests, before duplicates are told apart.",
+    },
+];
+
+/// Tells the recorder what each metric means.
+pub fn describe() {
+    for metric in METRICS {
+        match metric.kind {
+            Kind::Counter => metrics::describe_counter!(metric.name, metric.unit, metric.help),
+            Kind::Gauge => metrics::describe_gauge!(metric.name, metric.unit, metric.help),
+            Kind::Histogram => metrics::describe_histogram!(metric.name, metric.unit, metric.help),
+        }
+    }
+}
+
+pub(crate) fn answered(status: http::StatusCode, elapsed: std::time::Duration) {
+    counter!("http_status_codes_total", "code" => status.as_str().to_owned()).increment(1);
+    histogram!("http_latency_seconds").record(elapsed.as_secs_f64());
+}
+
+pub(crate) fn received(bytes: usize) {
+    // Exact up to 2^53 bytes.
+    histogram!("http_payload_in_bytes").record(f64::from(u32::try_from(bytes).unwrap_or(u32::MAX)));
+}
