@@ -264,6 +264,44 @@ pub(crate) struct ApplyArgs {
     #[arg(long = "sliceRows", alias = "slice-rows", env = "CDC_SLICE_ROWS", value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) slice_rows: Option<u32>,
+
+    /// A source timestamp with more rows than this (an initial scan, a schema change) is too large for one transaction
+    /// on CockroachDB: it is written in pieces before the first mark of its schema, and refused after that.
+    /// PostgreSQL takes it whole.
+    #[arg(
+        long = "maxTransactionRows",
+        alias = "max-transaction-rows",
+        env = "CDC_MAX_TRANSACTION_ROWS",
+        value_name = "N",
+        default_value_t = 10_000,
+        value_parser = clap::value_parser!(u32).range(1..=10_000_000)
+    )]
+    pub(crate) max_transaction_rows: u32,
+
+    /// Write timestamps above --maxTransactionRows in pieces at any time, on any target; readers may see part of one.
+    #[arg(
+        long = "splitLargeTimestamps",
+        alias = "split-large-timestamps",
+        env = "CDC_SPLIT_LARGE_TIMESTAMPS",
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = false,
+        default_missing_value = "true",
+        value_name = "BOOL"
+    )]
+    pub(crate) split_large_timestamps: bool,
+
+    /// How long the guard of immediate writes remembers a key if no resolved mark makes that superfluous.
+    #[arg(
+        long = "guardRetention",
+        alias = "guard-retention",
+        env = "CDC_GUARD_RETENTION",
+        value_name = "DURATION",
+        default_value = "24h",
+        value_parser = duration::parse
+    )]
+    pub(crate) guard_retention: Duration,
 }
 
 impl StartArgs {
@@ -287,7 +325,11 @@ impl StartArgs {
     }
 
     pub(crate) fn applier(&self) -> ApplierConfig {
-        ApplierConfig { assume_idempotent: self.apply.assume_idempotent }
+        ApplierConfig {
+            assume_idempotent: self.apply.assume_idempotent,
+            max_transaction_rows: self.apply.max_transaction_rows,
+            split_large_timestamps: self.apply.split_large_timestamps,
+        }
     }
 
     pub(crate) fn resolver(&self, product: Product) -> ResolverConfig {
@@ -296,6 +338,7 @@ impl StartArgs {
             Product::CockroachDb => SLICE_ROWS_COCKROACH,
         };
         ResolverConfig {
+            guard_retention: self.apply.guard_retention,
             slice_rows: self.apply.slice_rows.unwrap_or(usual),
             on_row_error: match self.apply.on_apply_error {
                 ApplyErrors::Stop => OnRowError::Stop,

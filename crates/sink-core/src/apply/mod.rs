@@ -33,6 +33,8 @@ pub enum Changes<'a> {
         window: Window,
         /// Leave out rows that an immediate write has overtaken.
         guard: bool,
+        /// The span holds a single source timestamp.
+        indivisible: bool,
     },
 }
 

@@ -117,7 +117,8 @@ impl<S: Stager, A: Applier, C: CheckpointStore> CatchUp<'_, S, A, C> {
     async fn apply_slice(&self, standing: &mut Standing, slice: Slice) -> Result<Progress, Failure> {
         let advance = Advance { from: standing.applied, to: slice.upto, epoch: standing.epoch };
         let window = Window { after: advance.from, upto: advance.to };
-        let changes = Changes::Staged { window, guard: standing.needs_guard() };
+        let changes =
+            Changes::Staged { window, guard: standing.needs_guard(), indivisible: slice.indivisible };
         let on_row_error = if slice.indivisible { self.on_row_error } else { OnRowError::Stop };
         let unit = Unit { schema: self.schema, changes, advance: Some(advance), on_row_error };
         let applied = self.applier.apply(&unit).await?;

@@ -15,6 +15,7 @@ use crate::checkpoint::{Leases, SqlCheckpoints};
 use crate::failure::chain;
 use crate::model::SchemaId;
 use crate::staging::SqlStager;
+use crate::staging::sql::guard::purge_guards;
 use crate::target::Target;
 
 /// How often marks that other processes received are looked for. Half of it is the least that a mark waits for on
@@ -23,9 +24,14 @@ pub const POLL_INTERVAL: Duration = Duration::from_millis(150);
 /// How often the target's schema is read again.
 pub const SCHEMA_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How often the guard of immediate writes is purged.
+pub const PURGE_INTERVAL: Duration = Duration::from_secs(600);
+
 /// How to resolve.
 #[derive(Debug, Clone, Copy)]
 pub struct ResolverConfig {
+    /// How long the guard remembers a key's last immediate write if no mark makes it superfluous.
+    pub guard_retention: Duration,
     /// Most rows of a slice, unless one timestamp has more.
     pub slice_rows: u32,
     /// What to do with rows that the target refuses.
@@ -114,7 +120,8 @@ impl Resolvers {
         self.tasks.spawn(task.run());
     }
 
-    /// Looks for marks that other processes received, and for changes of the target's schema, until stopped.
+    /// Looks for marks that other processes received and for changes of the target's schema, and keeps the guard
+    /// small, until stopped.
     pub async fn watch(&self) {
         let stop = self.stop.clone();
         let marks = async {
@@ -129,8 +136,14 @@ impl Resolvers {
                 self.reload().await;
             }
         };
-        let both = async { tokio::join!(Box::pin(marks), Box::pin(schemas)) };
-        stop.run_until_cancelled(both).await;
+        let guards = async {
+            loop {
+                tokio::time::sleep(PURGE_INTERVAL).await;
+                self.purge_guards().await;
+            }
+        };
+        let all = async { tokio::join!(marks, schemas, guards) };
+        stop.run_until_cancelled(Box::pin(all)).await;
     }
 
     /// Reads the target's schema again, everywhere; wakes resolvers that stand still.
@@ -146,6 +159,15 @@ impl Resolvers {
     #[must_use]
     pub fn stalls(&self) -> BTreeMap<SchemaId, Stall> {
         self.engine.stalls().clone()
+    }
+
+    async fn purge_guards(&self) {
+        for database in self.engine.target.databases().await {
+            match purge_guards(&database, self.config.guard_retention).await {
+                Ok(entries) => tracing::debug!(database = %database.name(), entries, "purged the guard"),
+                Err(error) => tracing::warn!(error = %chain(&error), "the guard was not purged"),
+            }
+        }
     }
 
     async fn wake_pending(&self) {

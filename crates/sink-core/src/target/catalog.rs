@@ -14,15 +14,18 @@ use crate::model::{
 
 const READ: &str = "read the target's catalogue";
 
-/// Columns of every ordinary table: schema, table, column, type, base type, type kind, type category, generated,
+/// Columns of every ordinary table: schema, table, column, type, base type below all domains, type kind, type category, generated,
 /// identity always, deterministic collation, nullable. (`pg_catalog` of PostgreSQL 15.)
 const POSTGRES_COLUMNS: &str = "\
+WITH RECURSIVE domains(oid, base) AS (SELECT oid, typbasetype FROM pg_type WHERE typtype = 'd' \
+UNION ALL SELECT d.oid, t.typbasetype FROM domains d JOIN pg_type t ON t.oid = d.base AND t.typtype = 'd') \
 SELECT n.nspname::text, c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), b.typname::text, \
 b.typtype::text, b.typcategory::text, a.attgenerated <> '', a.attidentity = 'a', COALESCE(l.collisdeterministic, true), NOT a.attnotnull \
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
 JOIN pg_type t ON t.oid = a.atttypid \
-JOIN pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END \
+LEFT JOIN domains d ON d.oid = t.oid AND NOT EXISTS (SELECT 1 FROM pg_type s WHERE s.oid = d.base AND s.typtype = 'd') \
+JOIN pg_type b ON b.oid = COALESCE(d.base, t.oid) \
 LEFT JOIN pg_collation l ON l.oid = a.attcollation \
 WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema', $1) \
 ORDER BY n.nspname, c.relname, a.attnum";

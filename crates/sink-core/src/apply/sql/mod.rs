@@ -1,6 +1,7 @@
 //! Applies by SQL: one statement per slice on PostgreSQL, one transaction per slice on CockroachDB.
 
 mod execute;
+mod pieces;
 mod quarantine;
 mod rows;
 mod staged;
@@ -9,6 +10,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use self::staged::StagedSpan;
 use super::{Applied, Applier, Changes, Unit};
 use crate::failure::Failure;
 use crate::metrics;
@@ -17,10 +19,22 @@ use crate::staging::sql::registry::Registry;
 use crate::target::Target;
 
 /// How to apply.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct ApplierConfig {
     /// Do not guard immediate writes against older versions (`--assumeIdempotent`).
     pub assume_idempotent: bool,
+    /// A source timestamp with more rows than this is not written whole by one transaction where the target cannot
+    /// take that (`--maxTransactionRows`).
+    pub max_transaction_rows: u32,
+    /// Write such a timestamp in several transactions, on any target (`--splitLargeTimestamps`). Without it
+    /// CockroachDB does so only before the schema's first mark is applied, and refuses later.
+    pub split_large_timestamps: bool,
+}
+
+impl Default for ApplierConfig {
+    fn default() -> Self {
+        Self { assume_idempotent: false, max_transaction_rows: 10_000, split_large_timestamps: false }
+    }
 }
 
 /// Writes to tables of the target.
@@ -54,8 +68,9 @@ impl Applier for SqlApplier {
         let database = self.target.database(&unit.schema.database).await?;
         let result = match unit.changes {
             Changes::Rows(batches) => self.apply_rows(&database, unit.schema, batches).await,
-            Changes::Staged { window, guard } => {
-                Box::pin(self.apply_staged(&database, unit, window, guard)).await
+            Changes::Staged { window, guard, indivisible } => {
+                let span = StagedSpan { window, guard, indivisible };
+                Box::pin(self.apply_staged(&database, unit, span)).await
             }
         };
         match &result {

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use sqlx::{Connection as _, PgConnection};
+
 use super::SqlApplier;
-use super::execute::{self, Counts, Values};
-use super::staged::in_order;
+use super::execute::{self, APPLY, Counts, Values};
+use super::staged::{UNIQUE_VIOLATION, in_order};
 use crate::apply::plan::{Fold, TablePlan};
 use crate::apply::{Applied, Durability};
 use crate::failure::Failure;
 use crate::model::{Batch, Change, HlcTimestamp, Mutation, RowKey, SchemaId, Shape};
 use crate::staging::Window;
 use crate::target::dialect::{Rows, SliceOptions, Writes};
-use crate::target::pool::Database;
+use crate::target::pool::{Database, failure};
 
 /// Most rows of one statement.
 const MAX_STATEMENT_ROWS: usize = 2_000;
@@ -83,18 +85,19 @@ impl SqlApplier {
         let used: Vec<usize> = (0..plans.len()).filter(|at| !input[*at].is_empty()).collect();
         let some: Vec<TablePlan> = used.iter().map(|at| plans[*at].clone()).collect();
         let input: Vec<Vec<&Mutation<'_>>> = used.iter().map(|at| input[*at].clone()).collect();
-        let guard = !self.config.assume_idempotent;
-        let options = SliceOptions { fence: true, guard, writes: Writes::All, rows: Rows::Input };
-        let statements = database.dialect().slice(database.area(), &some, options);
-        let window = Window { after: HlcTimestamp::ZERO, upto: HlcTimestamp::ZERO };
         let large = input.iter().flatten().map(|row| row.size_bytes()).sum::<usize>() > MAX_STATEMENT_BYTES;
-        let mut values = Values { schema, window, epoch: 0, keys: Vec::new(), input };
-        let mut counts = Counts::new(some.len());
         let mut connection = database.connection().await?;
-        execute::transaction(&mut connection, &statements, &mut values, &mut counts).await?;
+        let mut result = self.write_plainly(&mut connection, database, schema, &some, input.clone()).await;
+        if result.as_ref().is_err_and(|e| e.sqlstate() == Some(UNIQUE_VIOLATION)) {
+            // What it fails with instead would only say that this way was barred too.
+            if let Ok(counts) = self.clear_then_write(&mut connection, database, schema, &some, input).await {
+                result = Ok(counts);
+            }
+        }
         if large {
             sqlx::Connection::shrink_buffers(&mut *connection);
         }
+        let counts = result?;
         let mut all = Counts::new(plans.len());
         for (from, to) in used.into_iter().enumerate() {
             all.upserts[to] = counts.upserts[from];
@@ -102,6 +105,54 @@ impl SqlApplier {
         }
         Ok(all)
     }
+}
+
+impl SqlApplier {
+    /// Guard and rows in one statement (PostgreSQL) or transaction.
+    async fn write_plainly(
+        &self,
+        connection: &mut PgConnection,
+        database: &Database,
+        schema: &SchemaId,
+        plans: &[TablePlan],
+        input: Vec<Vec<&Mutation<'_>>>,
+    ) -> Result<Counts, Failure> {
+        let guard = !self.config.assume_idempotent;
+        let options = SliceOptions { fence: true, guard, writes: Writes::All, rows: Rows::Input };
+        let statements = database.dialect().slice(database.area(), plans, options);
+        let mut counts = Counts::new(plans.len());
+        execute::transaction(connection, &statements, &mut values(schema, input), &mut counts).await?;
+        Ok(counts)
+    }
+
+    /// Lets unique values move between rows: what is news is found out first, so that nothing else gives up a value.
+    async fn clear_then_write(
+        &self,
+        connection: &mut PgConnection,
+        database: &Database,
+        schema: &SchemaId,
+        plans: &[TablePlan],
+        input: Vec<Vec<&Mutation<'_>>>,
+    ) -> Result<Counts, Failure> {
+        let guard = !self.config.assume_idempotent;
+        let first = SliceOptions { fence: true, guard, writes: Writes::FrontierOnly, rows: Rows::Input };
+        let form = |writes| SliceOptions { fence: false, guard: false, writes, rows: Rows::Input };
+        let slice = |options| database.dialect().slice(database.area(), plans, options);
+        let mut values = values(schema, input);
+        let mut counts = Counts::new(plans.len());
+        let mut tx = connection.begin().await.map_err(|e| failure(APPLY, e))?;
+        execute::all(&mut tx, &slice(first), &mut values, &mut Counts::new(plans.len())).await?;
+        execute::all(&mut tx, &slice(form(Writes::Clear)), &mut values, &mut Counts::new(plans.len()))
+            .await?;
+        execute::all(&mut tx, &slice(form(Writes::Upserts)), &mut values, &mut counts).await?;
+        tx.commit().await.map_err(|e| failure(APPLY, e))?;
+        Ok(counts)
+    }
+}
+
+fn values<'a>(schema: &'a SchemaId, input: Vec<Vec<&'a Mutation<'a>>>) -> Values<'a> {
+    let window = Window { after: HlcTimestamp::ZERO, upto: HlcTimestamp::ZERO };
+    Values { schema, window, epoch: 0, keys: Vec::new(), input }
 }
 
 /// Sorts rows into rounds with one version per key. The newest version alone is the net effect if every version

@@ -1,6 +1,9 @@
 //! Applies a span of staged time. The order of attempts is the order of their cost: the plain statement; folding
 //! keys by value; removing rows whose unique values move; moving refused rows aside.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use super::execute::{self, APPLY, Counts, Values};
 use super::{SqlApplier, quarantine};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
@@ -10,8 +13,9 @@ use crate::apply::plan::{Fold, TablePlan};
 use crate::apply::{Applied, Durability, OnRowError, Unit};
 use crate::checkpoint::Advance;
 use crate::failure::{Disposition, Failure, Place};
-use crate::model::{Shape, TableSchema};
+use crate::model::{DatabaseSchema, Shape, TableSchema};
 use crate::staging::Window;
+use crate::staging::sql::registry::StagedTable;
 use crate::target::Product;
 use crate::target::dialect::{Rows, SliceOptions, Statement, Writes};
 use crate::target::pool::{Database, failure};
@@ -19,7 +23,15 @@ use crate::target::pool::{Database, failure};
 /// SQLSTATE: one statement would write a row twice.
 const CARDINALITY_VIOLATION: &str = "21000";
 /// SQLSTATE: a unique value exists already.
-const UNIQUE_VIOLATION: &str = "23505";
+pub(super) const UNIQUE_VIOLATION: &str = "23505";
+
+/// The span of staged time to apply; see [`crate::apply::Changes::Staged`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StagedSpan {
+    pub(super) window: Window,
+    pub(super) guard: bool,
+    pub(super) indivisible: bool,
+}
 
 /// Everything the attempts at one slice share.
 pub(super) struct Attempt<'a> {
@@ -36,9 +48,9 @@ impl SqlApplier {
         &self,
         database: &Database,
         unit: &Unit<'_>,
-        window: Window,
-        guard: bool,
+        staged: StagedSpan,
     ) -> Result<Applied, Failure> {
+        let StagedSpan { window, guard, indivisible } = staged;
         let advance = unit.advance.ok_or_else(|| {
             Failure::new(
                 Disposition::Halt,
@@ -48,6 +60,9 @@ impl SqlApplier {
         })?;
         let plans = self.plans(database, unit, window).await?;
         let mut attempt = Attempt { database, unit, window, advance, guard, plans };
+        if indivisible && let Some(counts) = self.apply_in_pieces(&attempt).await? {
+            return Ok(applied(&attempt, &counts));
+        }
         attempt.refuse_mixed_shapes().await?;
         let mut result = attempt.plain().await;
         if result.as_ref().is_err_and(|e| e.sqlstate() == Some(CARDINALITY_VIOLATION)) {
@@ -67,14 +82,7 @@ impl SqlApplier {
         if refused && unit.on_row_error == OnRowError::Quarantine {
             return quarantine::apply(&attempt).await;
         }
-        let counts = result?;
-        counts.publish(&attempt.plans);
-        Ok(Applied {
-            durability: Durability::Durable,
-            upserts: counts.total_upserts(),
-            deletes: counts.total_deletes(),
-            quarantined: 0,
-        })
+        Ok(applied(&attempt, &result?))
     }
 
     /// Plans for the tables with rows in the window, parents first where the product needs it.
@@ -84,29 +92,21 @@ impl SqlApplier {
         unit: &Unit<'_>,
         window: Window,
     ) -> Result<Vec<TablePlan>, Failure> {
-        let pending = self.registry.pending(database, unit.schema, window).await?;
-        if pending.upto < window.upto {
-            return Err(Failure::new(
-                Disposition::Halt,
-                APPLY,
-                "the slice is wider than its index can be read",
-            ));
-        }
+        let pending = self.registry.pending(database, unit.schema, window, false).await?;
         let schema = database.schema().current(database).await?;
         let mut plans = Vec::with_capacity(pending.tables.len());
-        for (staged, shapes) in pending.tables {
-            let table = schema.table(&staged.table.schema, staged.table.table.as_str()).ok_or_else(|| {
-                let reason =
-                    "rows are staged for it, but the target has no such table any more; create it again";
-                let place = Place { table: Some(staged.table.clone()), ..Place::default() };
-                Failure::new(Disposition::Halt, APPLY, reason).at(place)
-            })?;
-            let mut plan = TablePlan::new(
-                table.clone(),
-                staged.staging_table.clone(),
-                staged.guard_table.clone(),
-                &shapes,
-            )?;
+        for (staged, mut shapes) in pending.tables {
+            let mut plan = plan_of(&schema, &staged, &shapes);
+            if plan.is_err() {
+                // The index is coarse: what does not fit may be of rows that were applied before the target changed.
+                let there = shapes_within(database, &staged.staging_table, window).await?;
+                if there.is_empty() {
+                    continue;
+                }
+                shapes.retain(|shape| there.contains(&shape.id()));
+                plan = plan_of(&schema, &staged, &shapes);
+            }
+            let mut plan = plan?;
             if self.folds_by_value(&plan.table.id) {
                 plan.fold = Fold::Value;
             }
@@ -114,6 +114,39 @@ impl SqlApplier {
         }
         in_order(database.dialect().product(), plans)
     }
+}
+
+/// How staged rows of these shapes reach their table.
+fn plan_of(schema: &DatabaseSchema, staged: &StagedTable, shapes: &[Arc<Shape>]) -> Result<TablePlan, Failure> {
+    let table = schema.table(&staged.table.schema, staged.table.table.as_str()).ok_or_else(|| {
+        let reason = "rows are staged for it, but the target has no such table any more; create it again";
+        let place = Place { table: Some(staged.table.clone()), ..Place::default() };
+        Failure::new(Disposition::Halt, APPLY, reason).at(place)
+    })?;
+    TablePlan::new(table.clone(), staged.staging_table.clone(), staged.guard_table.clone(), shapes)
+}
+
+/// The shapes that the staged rows of a window really have.
+async fn shapes_within(database: &Database, staging_table: &str, window: Window) -> Result<HashSet<i64>, Failure> {
+    let sql = format!(
+        "SELECT DISTINCT shape FROM {} WHERE (nanos, logical) > ($1, $2) AND (nanos, logical) <= ($3, $4)",
+        database.area().table(staging_table)
+    );
+    let query = sqlx::query_scalar(AssertSqlSafe(sql))
+        .bind(window.after.nanos())
+        .bind(i64::from(window.after.logical()))
+        .bind(window.upto.nanos())
+        .bind(i64::from(window.upto.logical()));
+    let mut connection = database.connection().await?;
+    let shapes: Vec<i64> = query.fetch_all(&mut *connection).await.map_err(|e| failure(APPLY, e))?;
+    Ok(shapes.into_iter().collect())
+}
+
+/// Publishes what was done.
+fn applied(attempt: &Attempt<'_>, counts: &Counts) -> Applied {
+    counts.publish(&attempt.plans);
+    let (upserts, deletes) = (counts.total_upserts(), counts.total_deletes());
+    Applied { durability: Durability::Durable, upserts, deletes, quarantined: 0 }
 }
 
 /// Sorts plans so that parents come first; PostgreSQL checks foreign keys at the statement's end and takes any order.

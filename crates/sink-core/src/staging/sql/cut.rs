@@ -22,7 +22,7 @@ pub(super) async fn cut(
     window: Window,
     max_rows: u32,
 ) -> Result<Slice, Failure> {
-    let pending = registry.pending(database, schema, window).await?;
+    let pending = registry.pending(database, schema, window, true).await?;
     let window = Window { upto: pending.upto, ..window };
     let tables: Vec<&StagedTable> = pending.tables.iter().map(|(staged, _)| &**staged).collect();
     let (mut first, mut over) = (None, None);

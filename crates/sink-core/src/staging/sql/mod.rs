@@ -1,6 +1,7 @@
 //! The staging tables in the target.
 
 mod cut;
+pub mod guard;
 pub mod registry;
 mod retire;
 

@@ -122,7 +122,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Which tables may have rows in a window. Costs what there is in the window, however many tables are idle.
+    /// Which tables may have rows in a window. Costs what there is in the window, however many tables are idle. With
+    /// `bounded`, a long window is cut short.
     ///
     /// # Errors
     /// If the index cannot be read or names a table that is not registered.
@@ -131,11 +132,13 @@ impl Registry {
         database: &Database,
         schema: &SchemaId,
         window: Window,
+        bounded: bool,
     ) -> Result<Pending, Failure> {
         let (first, last) = (bucket_of(window.after), bucket_of(window.upto));
-        let mut entries = entries(database, schema, first, last, MAX_WINDOW_ENTRIES + 1).await?;
+        let limit = if bounded { MAX_WINDOW_ENTRIES + 1 } else { i64::MAX };
+        let mut entries = entries(database, schema, first, last, limit).await?;
         let mut upto = window.upto;
-        if count(entries.len()) > MAX_WINDOW_ENTRIES {
+        if bounded && count(entries.len()) > MAX_WINDOW_ENTRIES {
             // The last stretch may be incomplete: stop before it, or take it alone if it is the first as well.
             let cut = entries.last().map_or(last, |(bucket, ..)| *bucket);
             let first = entries.first().map_or(first, |(bucket, ..)| *bucket);

@@ -16,7 +16,7 @@ pub(super) fn tables(area: &StagingArea) -> Vec<String> {
             "target_db text NOT NULL, target_schema text NOT NULL, applied_nanos int8 NOT NULL DEFAULT 0, \
              applied_logical int8 NOT NULL DEFAULT 0, epoch int8 NOT NULL DEFAULT 0, \
              mode text NOT NULL DEFAULT 'consistent', guard_upto_nanos int8 NOT NULL DEFAULT 0, \
-             feed_name text, applied_at timestamptz, PRIMARY KEY (target_db, target_schema)",
+             applied_at timestamptz, PRIMARY KEY (target_db, target_schema)",
         ),
         // Resolved marks as they arrive; rows at or below the frontier are dead.
         create(

@@ -3,7 +3,10 @@
 //! Nothing here has run on a CockroachDB server yet: the statements keep to shapes whose syntax is documented
 //! for v23.1, and the scenarios run them wherever a server is at hand.
 
-use super::slice::{Answer, InputColumn, Param, Params, Rows, SliceOptions, Statement, Writes};
+use super::slice::{
+    Answer, InputColumn, Param, Params, Rows, SliceOptions, Statement, Writes, mode_statement,
+    newer_statement,
+};
 use super::{Dialect, Product, StagingArea, quote, quote_literal};
 use crate::apply::plan::{Fold, ShapePlan, TablePlan};
 use crate::model::{ColumnSchema, Shape, TableId, ValueClass};
@@ -69,14 +72,19 @@ impl Dialect for Cockroach {
     fn slice(&self, area: &StagingArea, plans: &[TablePlan], options: SliceOptions) -> Vec<Statement> {
         let builder = Builder { dialect: self, area, options };
         let mut statements = Vec::new();
-        if options.fence {
-            statements.push(builder.fence());
+        match options.rows {
+            // Serialisable isolation keeps what was read true; no lock is needed.
+            Rows::Input if options.fence => statements.push(mode_statement(area, "")),
+            Rows::Staged | Rows::StagedKeys if options.fence => statements.push(builder.fence()),
+            Rows::Input | Rows::Staged | Rows::StagedKeys => {}
+        }
+        if options.rows == Rows::Input && options.guard {
+            let news =
+                plans.iter().enumerate().map(|(at, plan)| newer_statement(area, at, &plan.guard_table));
+            statements.extend(news);
         }
         if options.writes == Writes::FrontierOnly {
             return statements;
-        }
-        if options.rows == Rows::Input && options.guard {
-            statements.extend(plans.iter().enumerate().map(|(at, plan)| builder.newer(at, plan)));
         }
         // Constraints are immediate: parents are written first and removed last. `plans` come parents first.
         if options.writes != Writes::Clear {
@@ -126,44 +134,19 @@ impl Builder<'_> {
         let mut params = Params::default();
         let frontiers = self.area.table("frontiers");
         let mut at = |param| bind(&mut params, param);
-        let (sql, answer) = if self.options.rows == Rows::Input {
-            let sql = format!(
-                "SELECT applied_nanos, applied_logical FROM {frontiers} \
-                 WHERE target_db = {} AND target_schema = {} AND mode = 'immediate'",
-                at(Param::Database),
-                at(Param::Schema)
-            );
-            (sql, Answer::Mode)
-        } else {
-            let sql = format!(
-                "UPDATE {frontiers} SET applied_nanos = {}, applied_logical = {}, applied_at = now() \
-                 WHERE target_db = {} AND target_schema = {} AND applied_nanos = {} AND applied_logical = {} \
-                 AND epoch = {}",
-                at(Param::UptoNanos),
-                at(Param::UptoLogical),
-                at(Param::Database),
-                at(Param::Schema),
-                at(Param::AfterNanos),
-                at(Param::AfterLogical),
-                at(Param::Epoch)
-            );
-            (sql, Answer::Fence)
-        };
-        Statement { sql, params: params.into_inner(), answer }
-    }
-
-    /// Records the write times of handed-over rows and answers the keys for which they are news.
-    fn newer(&self, table: usize, plan: &TablePlan) -> Statement {
-        let mut params = Params::default();
-        let columns = [InputColumn::Nanos, InputColumn::Logical, InputColumn::Key];
-        let [nanos, logical, key] = columns.map(|column| bind(&mut params, Param::Input { table, column }));
         let sql = format!(
-            "INSERT INTO {} AS g (nanos, logical, key) SELECT * FROM unnest({nanos}, {logical}, {key}) \
-             ON CONFLICT (key) DO UPDATE SET nanos = excluded.nanos, logical = excluded.logical, written_at = now() \
-             WHERE (g.nanos, g.logical) < (excluded.nanos, excluded.logical) RETURNING key",
-            self.area.table(&plan.guard_table)
+            "UPDATE {frontiers} SET applied_nanos = {}, applied_logical = {}, applied_at = now() \
+             WHERE target_db = {} AND target_schema = {} AND applied_nanos = {} AND applied_logical = {} \
+             AND epoch = {}",
+            at(Param::UptoNanos),
+            at(Param::UptoLogical),
+            at(Param::Database),
+            at(Param::Schema),
+            at(Param::AfterNanos),
+            at(Param::AfterLogical),
+            at(Param::Epoch)
         );
-        Statement { sql, params: params.into_inner(), answer: Answer::Newer(table) }
+        Statement { sql, params: params.into_inner(), answer: Answer::Fence }
     }
 
     /// The newest version of each key, as a subquery called `r`.

@@ -1,5 +1,7 @@
 //! What a slice statement is made of, for both products.
 
+use super::StagingArea;
+
 /// A bound parameter of a [`Statement`], by meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Param {
@@ -53,11 +55,12 @@ pub enum InputColumn {
 pub enum Writes {
     /// Deletions and upserts.
     All,
-    /// Deletions, and the removal of rows whose secondary unique values are about to change.
+    /// Frees the secondary unique values that the slice moves; removes rows only where nothing else can.
     Clear,
-    /// Upserts alone, after `Clear`.
+    /// Everything that is left to do after `Clear`.
     Upserts,
-    /// Only the step of the frontier.
+    /// Only the step of the frontier; for `Rows::Input` only the check of the mode and, with `guard`, the record of
+    /// write times, so that the rows that are news are known before anything is written.
     FrontierOnly,
 }
 
@@ -136,4 +139,32 @@ impl Params {
     pub(super) fn into_inner(self) -> Vec<Param> {
         self.0
     }
+}
+
+/// Checks that the schema is in immediate mode and tells how far it is applied. `lock` keeps that true until the
+/// transaction ends, where the product's isolation does not.
+pub(super) fn mode_statement(area: &StagingArea, lock: &str) -> Statement {
+    let mut params = Params::default();
+    let (database, schema) = (params.at(Param::Database), params.at(Param::Schema));
+    let sql = format!(
+        "SELECT applied_nanos, applied_logical FROM {} \
+         WHERE target_db = ${database}::text AND target_schema = ${schema}::text AND mode = 'immediate'{lock}",
+        area.table("frontiers"),
+    );
+    Statement { sql, params: params.into_inner(), answer: Answer::Mode }
+}
+
+/// Records the write times of handed-over rows and answers the keys for which they are news.
+pub(super) fn newer_statement(area: &StagingArea, table: usize, guard_table: &str) -> Statement {
+    let mut params = Params::default();
+    let columns = [InputColumn::Nanos, InputColumn::Logical, InputColumn::Key];
+    let [nanos, logical, key] = columns.map(|column| params.at(Param::Input { table, column }));
+    let sql = format!(
+        "INSERT INTO {} AS g (nanos, logical, key) SELECT u.nanos, u.logical, u.key \
+         FROM unnest(${nanos}::int8[], ${logical}::int8[], ${key}::text[]) AS u(nanos, logical, key) ORDER BY u.key \
+         ON CONFLICT (key) DO UPDATE SET nanos = excluded.nanos, logical = excluded.logical, written_at = now() \
+         WHERE (g.nanos, g.logical) < (excluded.nanos, excluded.logical) RETURNING g.key",
+        area.table(guard_table)
+    );
+    Statement { sql, params: params.into_inner(), answer: Answer::Newer(table) }
 }

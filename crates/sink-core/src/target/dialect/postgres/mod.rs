@@ -3,7 +3,8 @@
 mod slice;
 mod value;
 
-use super::{Dialect, Product, SliceOptions, StagingArea, Statement, quote};
+use super::slice::{Rows, SliceOptions, Statement, Writes, mode_statement, newer_statement};
+use super::{Dialect, Product, StagingArea, quote};
 use crate::apply::plan::TablePlan;
 use crate::model::TableId;
 
@@ -68,7 +69,16 @@ impl Dialect for Postgres {
     }
 
     fn slice(&self, area: &StagingArea, plans: &[TablePlan], options: SliceOptions) -> Vec<Statement> {
-        vec![slice::statement(self, area, plans, options)]
+        if options.rows != Rows::Input || options.writes != Writes::FrontierOnly {
+            return vec![slice::statement(self, area, plans, options)];
+        }
+        let mut statements = vec![mode_statement(area, " FOR SHARE")];
+        if options.guard {
+            let news =
+                plans.iter().enumerate().map(|(at, plan)| newer_statement(area, at, &plan.guard_table));
+            statements.extend(news);
+        }
+        statements
     }
 
     fn retire(&self, area: &StagingArea, staging_table: &str) -> String {

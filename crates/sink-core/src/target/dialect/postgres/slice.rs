@@ -77,19 +77,34 @@ impl Builder<'_> {
             Rows::Staged | Rows::StagedKeys => self.newest_staged(at, plan),
             Rows::Input => self.newest_input(at, plan),
         }
-        let deletes = matches!(self.options.writes, Writes::All | Writes::Clear);
-        let upserts = matches!(self.options.writes, Writes::All | Writes::Upserts);
-        if deletes {
-            self.delete(at, plan);
-        }
-        if self.options.writes == Writes::Clear {
-            self.displace(at, plan);
-        }
-        if upserts {
-            for (number, shape) in plan.shapes.iter().enumerate() {
-                self.upsert(at, number, plan, shape);
+        match self.options.writes {
+            Writes::FrontierOnly => {}
+            Writes::Clear => self.clear(at, plan),
+            Writes::All | Writes::Upserts => {
+                self.delete(at, plan);
+                for (number, shape) in plan.shapes.iter().enumerate() {
+                    self.upsert(at, number, plan, shape);
+                }
             }
         }
+    }
+
+    /// Frees unique values that the slice moves. Nothing else happens yet: a parent whose children go to another one
+    /// in this slice cannot be removed before they are written.
+    fn clear(&mut self, at: usize, plan: &TablePlan) {
+        if plan.table.unique_keys.is_empty() {
+            return;
+        }
+        match stand_ins(plan) {
+            Some(sets) => {
+                let target = self.dialect.table(&plan.table.id);
+                let doomed = doomed(plan);
+                self.ctes
+                    .push(format!("d{at} AS (UPDATE {target} t SET {sets} FROM r{at} r WHERE {doomed})"));
+            }
+            None => self.delete(at, plan),
+        }
+        self.displace(at, plan);
     }
 
     /// `r<n>`: the newest version of each key in the slice.
@@ -142,11 +157,15 @@ impl Builder<'_> {
         use InputColumn::{Key, Logical, LongKey, Nanos, Row, Shape as ShapeId};
         let [nanos, logical, key, long_key, row, shape] = [Nanos, Logical, Key, LongKey, Row, ShapeId]
             .map(|column| self.param(Param::Input { table: at, column }));
-        let late = "(s.nanos, s.logical) > (f.applied_nanos, f.applied_logical)";
+        let (fence, late) = if self.options.fence {
+            ("fence f, ", " WHERE (s.nanos, s.logical) > (f.applied_nanos, f.applied_logical)")
+        } else {
+            ("", "")
+        };
         self.ctes.push(format!(
-            "i{at} AS MATERIALIZED (SELECT s.* FROM fence f, unnest({nanos}::int8[], {logical}::int8[], \
+            "i{at} AS MATERIALIZED (SELECT s.* FROM {fence}unnest({nanos}::int8[], {logical}::int8[], \
              {key}::text[], {long_key}::text[], {row}::text[], {shape}::int8[]) \
-             AS s(nanos, logical, key, long_key, mut, shape) WHERE {late})"
+             AS s(nanos, logical, key, long_key, mut, shape){late})"
         ));
         // The hashed subplan behind IS TRUE stays linear; a join would be planned as a nested loop here.
         let newer = if self.options.guard {
@@ -178,19 +197,8 @@ impl Builder<'_> {
 
     /// `d<n>`: removes rows whose newest version is a deletion.
     fn delete(&mut self, at: usize, plan: &TablePlan) {
-        let matches = plan.table.key_columns().enumerate().map(|(position, column)| {
-            let key = match plan.fold {
-                Fold::Text => value::key_value(column, "COALESCE(r.long_key, r.key)", position),
-                Fold::Value => format!("r.k{position}"),
-            };
-            format!("t.{} = {key}", quote(column.name.as_str()))
-        });
-        self.ctes.push(format!(
-            "d{at} AS (DELETE FROM {target} t USING r{at} r WHERE r.shape = {deletion} AND {matches})",
-            target = self.dialect.table(&plan.table.id),
-            deletion = Shape::DELETION,
-            matches = matches.collect::<Vec<_>>().join(" AND "),
-        ));
+        let target = self.dialect.table(&plan.table.id);
+        self.ctes.push(format!("d{at} AS (DELETE FROM {target} t USING r{at} r WHERE {})", doomed(plan)));
     }
 
     /// `c<n>_<m>`: makes rows that are about to be written again with other values in a secondary unique key give up
@@ -307,6 +315,19 @@ impl Builder<'_> {
             format!("{with}SELECT {fence} AS fence, {} AS upserts, {} AS deletes", count("<>"), count("="));
         Statement { sql, params: self.params.into_inner(), answer: Answer::Counts }
     }
+}
+
+/// Which rows `t` have a deletion `r` as their newest version.
+fn doomed(plan: &TablePlan) -> String {
+    let matches = plan.table.key_columns().enumerate().map(|(position, column)| {
+        let key = match plan.fold {
+            Fold::Text => value::key_value(column, "COALESCE(r.long_key, r.key)", position),
+            Fold::Value => format!("r.k{position}"),
+        };
+        format!("t.{} = {key}", quote(column.name.as_str()))
+    });
+    let matches = matches.collect::<Vec<_>>().join(" AND ");
+    format!("r.shape = {} AND {matches}", Shape::DELETION)
 }
 
 /// `SET` clauses that free the values of every secondary unique key for a moment: NULL where that is no value, a text

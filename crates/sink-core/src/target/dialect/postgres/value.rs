@@ -11,6 +11,7 @@ pub(super) fn record_type(column: &ColumnSchema) -> &str {
     match column.class {
         // CockroachDB prints years that PostgreSQL's input does not read.
         ValueClass::Timestamp => "text",
+        ValueClass::Array if timestamp_element(column).is_some() => "text[]",
         ValueClass::Integer(_)
         | ValueClass::Float
         | ValueClass::Numeric
@@ -29,6 +30,7 @@ pub(super) fn record_type(column: &ColumnSchema) -> &str {
 pub(super) fn converted(column: &ColumnSchema, field: &str) -> String {
     match column.class {
         ValueClass::Timestamp => timestamp(field, &column.sql_type),
+        ValueClass::Array if timestamp_element(column).is_some() => timestamps(field, column),
         ValueClass::Json { binary: true } => {
             format!("CASE WHEN {field} = {JSON_NULL} THEN 'null' ELSE {field} END")
         }
@@ -63,8 +65,34 @@ pub(super) fn key_value(column: &ColumnSchema, key: &str, position: usize) -> St
         | ValueClass::Array
         | ValueClass::Composite
         | ValueClass::Geo { .. }
-        | ValueClass::Scalar => format!("{text}::{}", column.sql_type),
+        | ValueClass::Scalar => format!("{text}::{}", key_type(&column.sql_type)),
     }
+}
+
+/// A cast to a type with a length cuts what is too long, and so would make one key into another.
+fn key_type(sql_type: &str) -> &str {
+    let (name, _) = sql_type.split_once('(').unwrap_or((sql_type, ""));
+    match name {
+        "character varying" | "bit varying" => name,
+        // Without a length these two would mean a length of one.
+        "character" => "bpchar",
+        "bit" => "bit varying",
+        _ => sql_type,
+    }
+}
+
+/// The element type of a column that holds an array of timestamps.
+fn timestamp_element(column: &ColumnSchema) -> Option<&str> {
+    column.sql_type.strip_suffix("[]").filter(|element| element.starts_with("timestamp"))
+}
+
+/// Converts each element of an array.
+fn timestamps(field: &str, column: &ColumnSchema) -> String {
+    let element = timestamp("e.v", timestamp_element(column).unwrap_or("timestamptz"));
+    format!(
+        "CASE WHEN {field} IS NOT NULL THEN \
+         ARRAY(SELECT {element} FROM unnest({field}) WITH ORDINALITY AS e(v, n) ORDER BY e.n) END"
+    )
 }
 
 /// CockroachDB writes 44 BC as the year `-0043` where PostgreSQL wants `0044-… BC`, and infinity as the finite

@@ -1,0 +1,19 @@
+CREATE TABLE IF NOT EXISTS "_cdc_sink"."public"."frontiers" (target_db text NOT NULL, target_schema text NOT NULL, applied_nanos int8 NOT NULL DEFAULT 0, applied_logical int8 NOT NULL DEFAULT 0, epoch int8 NOT NULL DEFAULT 0, mode text NOT NULL DEFAULT 'consistent', guard_upto_nanos int8 NOT NULL DEFAULT 0, applied_at timestamptz, PRIMARY KEY (target_db, target_schema));
+
+CREATE TABLE IF NOT EXISTS "_cdc_sink"."public"."pending_timestamps" (target_db text NOT NULL, target_schema text NOT NULL, source_nanos int8 NOT NULL, source_logical int8 NOT NULL, target_applied_at timestamptz, received_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (target_db, target_schema, source_nanos, source_logical));
+
+ALTER TABLE "_cdc_sink"."public"."pending_timestamps" ADD COLUMN IF NOT EXISTS received_at timestamptz NOT NULL DEFAULT now();
+
+CREATE TABLE IF NOT EXISTS "_cdc_sink"."public"."staged_tables" (staging_table text PRIMARY KEY, guard_table text NOT NULL, target_db text NOT NULL, target_schema text NOT NULL, target_table text NOT NULL);
+
+CREATE TABLE IF NOT EXISTS "_cdc_sink"."public"."staged_shapes" (staging_table text NOT NULL, shape int8 NOT NULL, members text NOT NULL, PRIMARY KEY (staging_table, shape));
+
+CREATE TABLE IF NOT EXISTS "_cdc_sink"."public"."staged_windows" (target_db text NOT NULL, target_schema text NOT NULL, bucket int8 NOT NULL, staging_table text NOT NULL, shape int8 NOT NULL, PRIMARY KEY (target_db, target_schema, bucket, staging_table, shape));
+
+CREATE TABLE IF NOT EXISTS "_cdc_sink"."public"."leases" (name text PRIMARY KEY, expires timestamptz NOT NULL, nonce uuid NOT NULL, hostname text);
+
+ALTER TABLE "_cdc_sink"."public"."leases" ADD COLUMN IF NOT EXISTS hostname text;
+
+CREATE TABLE IF NOT EXISTS "_cdc_sink"."public"."stalls" (target_db text NOT NULL, target_schema text NOT NULL, since timestamptz NOT NULL DEFAULT now(), source_nanos int8 NOT NULL, source_logical int8 NOT NULL, reason text NOT NULL, PRIMARY KEY (target_db, target_schema));
+
+CREATE TABLE IF NOT EXISTS "_cdc_sink"."public"."quarantine" (id uuid PRIMARY KEY, target_db text NOT NULL, target_schema text NOT NULL, target_table text NOT NULL, source_nanos int8 NOT NULL, source_logical int8 NOT NULL, key text NOT NULL, mut text NOT NULL, before text, sqlstate text, reason text NOT NULL, quarantined_at timestamptz NOT NULL DEFAULT now());

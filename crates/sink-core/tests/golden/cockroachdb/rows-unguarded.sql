@@ -1,0 +1,31 @@
+SELECT applied_nanos, applied_logical
+    FROM "_cdc_sink"."public"."frontiers"
+    WHERE target_db = $1::text AND target_schema = $2::text AND mode = 'immediate';
+
+UPSERT INTO "shop"."golden"."parents" ("id", "name")
+    SELECT (v.j->>E'id')::bigint, (v.j->>E'name')::text
+    FROM (SELECT r.mut::JSONB AS j
+    FROM (SELECT u.*, false AS reborn
+    FROM unnest($1::STRING[], $2::STRING[], $3::STRING[], $4::INT8[]) AS u(key, long_key, mut, shape)) AS r
+    WHERE r.shape = 7842058286331507490) AS v;
+
+UPSERT INTO "shop"."golden"."children" ("id", "parent_id", "price")
+    SELECT (v.j->>E'id')::bigint, (v.j->>E'parent_id')::bigint, (v.j->>E'price')::numeric(10,2)
+    FROM (SELECT r.mut::JSONB AS j
+    FROM (SELECT u.*, false AS reborn
+    FROM unnest($1::STRING[], $2::STRING[], $3::STRING[], $4::INT8[]) AS u(key, long_key, mut, shape)) AS r
+    WHERE r.shape = -776724858981574976) AS v;
+
+DELETE
+    FROM "shop"."golden"."children"
+    WHERE ("id") IN (SELECT (COALESCE(r.long_key, r.key)::JSONB->>0)::bigint
+    FROM (SELECT u.*, false AS reborn
+    FROM unnest($1::STRING[], $2::STRING[], $3::STRING[], $4::INT8[]) AS u(key, long_key, mut, shape)) AS r
+    WHERE r.shape = 0);
+
+DELETE
+    FROM "shop"."golden"."parents"
+    WHERE ("id") IN (SELECT (COALESCE(r.long_key, r.key)::JSONB->>0)::bigint
+    FROM (SELECT u.*, false AS reborn
+    FROM unnest($1::STRING[], $2::STRING[], $3::STRING[], $4::INT8[]) AS u(key, long_key, mut, shape)) AS r
+    WHERE r.shape = 0);

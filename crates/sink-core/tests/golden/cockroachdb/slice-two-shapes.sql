@@ -1,0 +1,44 @@
+UPDATE "_cdc_sink"."public"."frontiers"
+    SET applied_nanos = $1::INT8, applied_logical = $2::INT8, applied_at = now()
+    WHERE target_db = $3::STRING AND target_schema = $4::STRING AND applied_nanos = $5::INT8 AND applied_logical = $6::INT8 AND epoch = $7::INT8;
+
+UPSERT INTO "shop"."golden"."wide" ("id", "doc", "raw", "at", "tags", "bits", "data")
+    SELECT (v.j->>E'id')::uuid, CASE WHEN v.j->E'doc' = '{"__crdb_json_null__": true}'::JSONB THEN 'null'::JSONB ELSE NULLIF(v.j->E'doc', 'null'::JSONB) END, CASE WHEN v.j->E'raw' = '{"__crdb_json_null__": true}'::JSONB THEN 'null'::JSONB ELSE NULLIF(v.j->E'raw', 'null'::JSONB) END, (v.j->>E'at')::timestamp without time zone, CASE WHEN jsonb_typeof(v.j->E'tags') = 'array' THEN ARRAY(SELECT e.x::text
+    FROM jsonb_array_elements_text(v.j->E'tags') AS e(x)) END, (v.j->>E'bits')::bit(5), (v.j->>E'data')::bytea
+    FROM (SELECT r.mut::JSONB AS j
+    FROM (SELECT DISTINCT ON (s.key) s.key, s.long_key, s.mut, s.shape, bool_or(s.shape = 0) OVER (PARTITION BY s.key) AS reborn
+    FROM "_cdc_sink"."public"."shop_golden_wide_c09cb0a2f722" AS s
+    WHERE (s.nanos, s.logical) > ($1::INT8, $2::INT8) AND (s.nanos, s.logical) <= ($3::INT8, $4::INT8)
+    ORDER BY s.key, s.nanos DESC, s.logical DESC) AS r
+    WHERE r.shape = -5159595974983399295) AS v;
+
+UPSERT INTO "shop"."golden"."wide" ("id", "at", "tags")
+    SELECT (v.j->>E'id')::uuid, (v.j->>E'at')::timestamp without time zone, CASE WHEN jsonb_typeof(v.j->E'tags') = 'array' THEN ARRAY(SELECT e.x::text
+    FROM jsonb_array_elements_text(v.j->E'tags') AS e(x)) END
+    FROM (SELECT r.mut::JSONB AS j
+    FROM (SELECT DISTINCT ON (s.key) s.key, s.long_key, s.mut, s.shape, bool_or(s.shape = 0) OVER (PARTITION BY s.key) AS reborn
+    FROM "_cdc_sink"."public"."shop_golden_wide_c09cb0a2f722" AS s
+    WHERE (s.nanos, s.logical) > ($1::INT8, $2::INT8) AND (s.nanos, s.logical) <= ($3::INT8, $4::INT8)
+    ORDER BY s.key, s.nanos DESC, s.logical DESC) AS r
+    WHERE r.shape = 5335207463450548406 AND NOT r.reborn) AS v;
+
+INSERT INTO "shop"."golden"."wide" ("id", "at", "tags")
+    SELECT (v.j->>E'id')::uuid, (v.j->>E'at')::timestamp without time zone, CASE WHEN jsonb_typeof(v.j->E'tags') = 'array' THEN ARRAY(SELECT e.x::text
+    FROM jsonb_array_elements_text(v.j->E'tags') AS e(x)) END
+    FROM (SELECT r.mut::JSONB AS j
+    FROM (SELECT DISTINCT ON (s.key) s.key, s.long_key, s.mut, s.shape, bool_or(s.shape = 0) OVER (PARTITION BY s.key) AS reborn
+    FROM "_cdc_sink"."public"."shop_golden_wide_c09cb0a2f722" AS s
+    WHERE (s.nanos, s.logical) > ($1::INT8, $2::INT8) AND (s.nanos, s.logical) <= ($3::INT8, $4::INT8)
+    ORDER BY s.key, s.nanos DESC, s.logical DESC) AS r
+    WHERE r.shape = 5335207463450548406 AND r.reborn) AS v
+    ON CONFLICT ("id") DO UPDATE
+    SET "at" = excluded."at", "tags" = excluded."tags", "doc" = DEFAULT, "raw" = DEFAULT, "bits" = DEFAULT, "data" = DEFAULT;
+
+DELETE
+    FROM "shop"."golden"."wide"
+    WHERE ("id") IN (SELECT (COALESCE(r.long_key, r.key)::JSONB->>0)::uuid
+    FROM (SELECT DISTINCT ON (s.key) s.key, s.long_key, s.mut, s.shape, bool_or(s.shape = 0) OVER (PARTITION BY s.key) AS reborn
+    FROM "_cdc_sink"."public"."shop_golden_wide_c09cb0a2f722" AS s
+    WHERE (s.nanos, s.logical) > ($1::INT8, $2::INT8) AND (s.nanos, s.logical) <= ($3::INT8, $4::INT8)
+    ORDER BY s.key, s.nanos DESC, s.logical DESC) AS r
+    WHERE r.shape = 0);

@@ -1,0 +1,20 @@
+WITH i0 AS MATERIALIZED (SELECT s.*
+    FROM unnest($1::int8[], $2::int8[], $3::text[], $4::text[], $5::text[], $6::int8[]) AS s(nanos, logical, key, long_key, mut, shape)),
+r0 AS MATERIALIZED (SELECT s.key, s.long_key, s.mut, s.shape
+    FROM i0 s),
+d0 AS (DELETE
+    FROM "golden"."products" t
+    USING r0 r
+    WHERE r.shape = 0 AND t."id" = (COALESCE(r.long_key, r.key)::json->>0)::bigint),
+u0_0 AS (INSERT INTO "golden"."products" ("id", "sku", "shelf")
+    SELECT v."id", v."sku", v."shelf"
+    FROM r0 r, json_to_record(r.mut::json) AS v("id" bigint, "sku" character varying(128), "shelf" integer)
+    WHERE r.shape = 632354672352216545
+    ORDER BY 1
+    ON CONFLICT ("id") DO UPDATE
+    SET "sku" = excluded."sku", "shelf" = excluded."shelf")
+SELECT 1::int8 AS fence, ARRAY[(SELECT count(*)
+    FROM r0
+    WHERE shape <> 0)]::int8[] AS upserts, ARRAY[(SELECT count(*)
+    FROM r0
+    WHERE shape = 0)]::int8[] AS deletes;

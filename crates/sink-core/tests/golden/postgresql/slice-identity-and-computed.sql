@@ -1,0 +1,24 @@
+WITH fence AS (UPDATE "_cdc_sink"."frontiers" f
+    SET applied_nanos = $5, applied_logical = $6, applied_at = clock_timestamp()
+    WHERE f.target_db = $1 AND f.target_schema = $2 AND f.applied_nanos = $3 AND f.applied_logical = $4 AND f.epoch = $7 RETURNING f.epoch),
+r0 AS MATERIALIZED (SELECT DISTINCT ON (s.key) s.key, s.long_key, s.mut, s.shape
+    FROM fence, "_cdc_sink"."shop_golden_numbered_68ff5f0b8667" s
+    WHERE (s.nanos, s.logical) > ($3, $4) AND (s.nanos, s.logical) <= ($5, $6)
+    ORDER BY s.key, s.nanos DESC, s.logical DESC),
+d0 AS (DELETE
+    FROM "golden"."numbered" t
+    USING r0 r
+    WHERE r.shape = 0 AND t."id" = (COALESCE(r.long_key, r.key)::json->>0)::bigint),
+u0_0 AS (INSERT INTO "golden"."numbered" ("id", "seq", "v") OVERRIDING SYSTEM VALUE
+    SELECT v."id", v."seq", v."v"
+    FROM r0 r, json_to_record(r.mut::json) AS v("id" bigint, "seq" bigint, "v" integer)
+    WHERE r.shape = -2876840206961050007
+    ORDER BY 1
+    ON CONFLICT ("id") DO UPDATE
+    SET "v" = excluded."v")
+SELECT (SELECT count(*)
+    FROM fence) AS fence, ARRAY[(SELECT count(*)
+    FROM r0
+    WHERE shape <> 0)]::int8[] AS upserts, ARRAY[(SELECT count(*)
+    FROM r0
+    WHERE shape = 0)]::int8[] AS deletes;

@@ -1,0 +1,207 @@
+//! The path from a changefeed's bytes to applied rows, without a server: a simulated feed with every fault it may
+//! have, a target in memory with scripted faults, two processes that take over from each other. Every state that a
+//! reader could see is judged.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use sink_core::apply::OnRowError;
+use sink_core::checkpoint::{CheckpointStore as _, Standing};
+use sink_core::failure::Disposition;
+use sink_core::model::{Batch, ColumnSchema, Ident, SchemaId, TableId, TableSchema, ValueClass};
+use sink_core::resolver::{CatchUp, Pace};
+use sink_core::staging::Stager as _;
+use sink_core::staging::admission::{IncomingRow, TableAdmission};
+use sink_testkit::feed::Faults;
+use sink_testkit::memory::{ApplyFault, MemoryTarget};
+use sink_testkit::{Config, Delivery, Feed, Reply, Step, Workload, WorkloadConfig, source};
+use source_webhook::payload;
+
+fn schema() -> SchemaId {
+    let ident = |name| Ident::new(name).unwrap();
+    SchemaId { database: ident("db"), schema: ident("public") }
+}
+
+fn target_table(table: &source::Table) -> TableSchema {
+    let column = |column: &source::Column| ColumnSchema {
+        name: Ident::new(column.name).unwrap(),
+        sql_type: column.sql_type.to_owned(),
+        class: ValueClass::Text,
+        text_equality: true,
+        generated: false,
+        nullable: column.nullable,
+        identity_always: false,
+    };
+    TableSchema {
+        id: TableId { schema: schema(), table: Ident::new(table.name).unwrap() },
+        columns: table.columns.iter().map(column).collect(),
+        primary_key: table.key.clone(),
+        key_deferrable: false,
+        unique_keys: Vec::new(),
+        references: Vec::new(),
+        delete_has_effects: false,
+    }
+}
+
+/// One process: what it believes, and how fast it goes.
+struct Process {
+    standing: Option<Standing>,
+    pace: Pace,
+}
+
+struct Run {
+    target: MemoryTarget,
+    admissions: BTreeMap<&'static str, TableAdmission>,
+    rng: StdRng,
+    late: Vec<Delivery>,
+}
+
+impl Run {
+    fn new(workload: &Workload, seed: u64) -> Self {
+        let source = Arc::clone(workload.source());
+        let scan_at = workload.scan_at();
+        let target = MemoryTarget::new(Box::new(move |at, rows| {
+            let expected: BTreeSet<(String, String)> = if at < scan_at {
+                BTreeSet::new()
+            } else {
+                let tables = source.snapshot_at(at).into_iter().zip(source.tables());
+                tables
+                    .flat_map(|(rows, table)| {
+                        rows.into_values().map(|row| (table.name.to_owned(), row.json(table))).collect::<Vec<_>>()
+                    })
+                    .collect()
+            };
+            let actual: BTreeSet<(String, String)> =
+                rows.iter().map(|((table, _), row)| (table.clone(), row.clone())).collect();
+            assert_eq!(actual.len(), rows.len(), "seed {seed}: rows repeat at {at}");
+            let differ: Vec<_> = actual.symmetric_difference(&expected).take(3).collect();
+            assert!(differ.is_empty(), "seed {seed}: at {at} target and source differ, for instance in {differ:?}");
+        }));
+        let admissions = workload.source().tables().iter();
+        let admissions = admissions.map(|t| (t.name, TableAdmission::new(Arc::new(target_table(t))))).collect();
+        Self { target, admissions, rng: StdRng::seed_from_u64(seed), late: Vec::new() }
+    }
+
+    /// What the service does with a delivery.
+    async fn receive(&self, delivery: &Delivery) {
+        let payload = payload::parse(delivery.body.as_bytes()).unwrap();
+        let mut batches: BTreeMap<&str, Batch<'_>> = BTreeMap::new();
+        for row in &payload.rows {
+            let admission = &self.admissions[&*row.topic];
+            let incoming = IncomingRow { time: row.time, key: row.key, after: row.after, before: row.before };
+            let batch = batches.entry(row.topic.as_ref());
+            let batch = batch.or_insert_with(|| Batch { table: Arc::clone(admission.table()), rows: Vec::new() });
+            batch.rows.push(admission.admit(incoming).unwrap());
+        }
+        let batches: Vec<Batch<'_>> = batches.into_values().collect();
+        self.target.stage(&schema(), &batches).await.unwrap();
+        if let Some(at) = payload.resolved {
+            self.target.mark(&schema(), at).await.unwrap();
+        }
+    }
+
+    /// Carries one delivery, with the faults of a network.
+    async fn carry(&mut self, delivery: Delivery) -> Reply {
+        match self.rng.random_range(0..100) {
+            0..3 => Reply::Status(503),
+            3..5 => Reply::ConnectionLost,
+            5..8 => {
+                self.receive(&delivery).await;
+                Reply::ConnectionLost
+            }
+            8..10 => {
+                self.late.push(delivery);
+                Reply::TimedOut
+            }
+            _ => {
+                self.receive(&delivery).await;
+                Reply::Ok
+            }
+        }
+    }
+
+    /// One process does one pass, or takes over first.
+    async fn resolve(&mut self, process: &mut Process) {
+        let schema = schema();
+        if process.standing.is_none() || self.rng.random_bool(0.02) {
+            process.standing = Some(self.target.take_over(&schema).await.unwrap());
+        }
+        if self.rng.random_bool(0.2) {
+            let faults = [ApplyFault::LoseAnswer, ApplyFault::FailBefore, ApplyFault::Refuse];
+            let fault = faults[self.rng.random_range(0..faults.len())];
+            self.target.suffer([fault]);
+        }
+        let catch_up = CatchUp {
+            stager: &self.target,
+            applier: &self.target,
+            checkpoints: &self.target,
+            schema: &schema,
+            on_row_error: OnRowError::Stop,
+        };
+        let Some(standing) = &mut process.standing else { return };
+        if let Err(failure) = catch_up.pass(standing, &mut process.pace).await {
+            let fenced = failure.disposition() == Disposition::Fenced || catch_up.reread(standing).await.is_err();
+            if fenced {
+                process.standing = None;
+            }
+        }
+        if self.rng.random_bool(0.3) {
+            self.target.retire(&schema, self.target.applied()).await.unwrap();
+        }
+    }
+}
+
+async fn simulate(seed: u64, faults: Faults, max_rows: u32) {
+    let sizes = WorkloadConfig { initial_rows: 60, transactions: 120, ..WorkloadConfig::default() };
+    let workload = Workload::generate(seed, &sizes);
+    let config = Config { faults, resolved_every: 7, ..Config::default() };
+    let mut feed = Feed::new(seed, config, &workload);
+    let mut run = Run::new(&workload, seed);
+    let mut processes = [(); 2].map(|()| Process { standing: None, pace: Pace::new(max_rows) });
+    let mut under_way: Vec<Delivery> = Vec::new();
+    let last = loop {
+        match feed.next() {
+            Step::Send(delivery) => under_way.push(delivery),
+            Step::AwaitReplies => {
+                let delivery = under_way.swap_remove(run.rng.random_range(0..under_way.len()));
+                let id = delivery.id;
+                let reply = run.carry(delivery).await;
+                feed.reply(id, reply);
+                if !run.late.is_empty() && run.rng.random_bool(0.3) {
+                    let late = run.late.swap_remove(0);
+                    run.receive(&late).await;
+                }
+                let which = run.rng.random_range(0..2);
+                run.resolve(&mut processes[which]).await;
+            }
+            Step::Done { last_resolved } => break last_resolved,
+        }
+    };
+    for _ in 0..1_000 {
+        if run.target.applied() == last {
+            break;
+        }
+        run.resolve(&mut processes[0]).await;
+    }
+    assert_eq!(run.target.applied(), last, "seed {seed}: not everything was applied");
+    assert_eq!(run.target.pending(), 0, "seed {seed}: rows are left over");
+    assert!(run.target.applies() > 3, "seed {seed}: the run is too short to prove anything");
+}
+
+#[tokio::test]
+async fn every_visible_state_is_one_of_the_sources() {
+    for seed in 0..12 {
+        simulate(seed, Faults::NONE, 50).await;
+    }
+}
+
+#[tokio::test]
+async fn duplicates_replays_crashes_and_takeovers_lose_and_invent_nothing() {
+    for seed in 100..140 {
+        simulate(seed, Faults::CHAOS, if seed % 3 == 0 { 1 } else { 40 }).await;
+    }
+}
