@@ -354,7 +354,7 @@ pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) target: TargetArgs,
 
-    /// Databases to look at, beside the one of the connection string (PostgreSQL keeps staging per database).
+    /// Databases to look at beside those that were written through this connection's database.
     #[arg(short = 'd', long = "database", value_name = "NAME")]
     pub(crate) databases: Vec<String>,
 

@@ -25,6 +25,9 @@ async fn connect(args: &TargetArgs) -> Result<std::sync::Arc<Target>, Failed> {
 /// Prints where every schema stands. Exit code 1 if one is stalled.
 pub(crate) async fn status(args: StatusArgs) -> Result<Exit, Failed> {
     let target = connect(&args.target).await?;
+    for (database, failure) in target.open_known().await.map_err(target_failed)? {
+        eprintln!("warning: database {database} cannot be opened: {}", chain(&failure));
+    }
     for name in &args.databases {
         let name = Ident::new(name).map_err(|e| (Exit::Usage, e.into()))?;
         target.database(&name).await.map_err(target_failed)?;

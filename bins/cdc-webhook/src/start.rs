@@ -47,6 +47,9 @@ pub(crate) async fn start(args: StartArgs, log: LogHandle) -> Result<Exit, Faile
     let config = args.target.config().map_err(usage)?;
     let target = Arc::new(connect(config, &signals.shutdown()).await?);
     tracing::info!(version = target.version(), "connected to the target");
+    for (database, failure) in target.open_known().await.map_err(target_failed)? {
+        tracing::warn!(%database, error = %chain(&failure), "a database that was written before cannot be opened");
+    }
     tls::assert_crypto_provider().map_err(|e| (Exit::Failure, e.into()))?;
 
     let registry = Arc::new(Registry::default());

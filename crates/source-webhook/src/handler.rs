@@ -21,6 +21,9 @@ use crate::reply::{self, Refusal};
 use crate::route::{FeedOptions, Route, feed_options, route};
 use crate::{health, metrics, payload};
 
+/// How long an attempt may go on after the time for a delivery is over.
+const HANG_TOLERANCE: Duration = Duration::from_secs(5);
+
 /// What a request may cost, and who may make one.
 #[derive(Debug, Clone)]
 pub struct WebhookConfig {
@@ -166,9 +169,17 @@ impl Webhook {
             Some(false) => Mode::Consistent,
             None => self.config.default_mode,
         };
-        let outcome = self.intake.take_in(&schema, payload, mode).await;
+        // Attempts end by themselves before this; only a target that hangs in one is cut off here. Whether that one
+        // took effect does not matter, since the rows will come again.
+        let longest = self.intake.config.timeout + HANG_TOLERANCE;
+        let outcome = tokio::time::timeout(longest, self.intake.take_in(&schema, payload, mode)).await;
         drop(share);
-        outcome
+        outcome.unwrap_or_else(|_| {
+            Err(Refusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the target did not answer within --applyTimeout",
+            ))
+        })
     }
 }
 

@@ -20,6 +20,7 @@ use sink_testkit::feed::Faults;
 use sink_testkit::memory::{ApplyFault, MemoryTarget};
 use sink_testkit::{Config, Delivery, Feed, Reply, Step, Workload, WorkloadConfig, source};
 use source_webhook::payload;
+use tokio_util::sync::CancellationToken;
 
 fn schema() -> SchemaId {
     let ident = |name| Ident::new(name).unwrap();
@@ -58,6 +59,7 @@ struct Run {
     admissions: BTreeMap<&'static str, TableAdmission>,
     rng: StdRng,
     late: Vec<Delivery>,
+    stop: CancellationToken,
 }
 
 impl Run {
@@ -71,7 +73,9 @@ impl Run {
                 let tables = source.snapshot_at(at).into_iter().zip(source.tables());
                 tables
                     .flat_map(|(rows, table)| {
-                        rows.into_values().map(|row| (table.name.to_owned(), row.json(table))).collect::<Vec<_>>()
+                        rows.into_values()
+                            .map(|row| (table.name.to_owned(), row.json(table)))
+                            .collect::<Vec<_>>()
                     })
                     .collect()
             };
@@ -79,11 +83,21 @@ impl Run {
                 rows.iter().map(|((table, _), row)| (table.clone(), row.clone())).collect();
             assert_eq!(actual.len(), rows.len(), "seed {seed}: rows repeat at {at}");
             let differ: Vec<_> = actual.symmetric_difference(&expected).take(3).collect();
-            assert!(differ.is_empty(), "seed {seed}: at {at} target and source differ, for instance in {differ:?}");
+            assert!(
+                differ.is_empty(),
+                "seed {seed}: at {at} target and source differ, for instance in {differ:?}"
+            );
         }));
         let admissions = workload.source().tables().iter();
-        let admissions = admissions.map(|t| (t.name, TableAdmission::new(Arc::new(target_table(t))))).collect();
-        Self { target, admissions, rng: StdRng::seed_from_u64(seed), late: Vec::new() }
+        let admissions =
+            admissions.map(|t| (t.name, TableAdmission::new(Arc::new(target_table(t))))).collect();
+        Self {
+            target,
+            admissions,
+            rng: StdRng::seed_from_u64(seed),
+            late: Vec::new(),
+            stop: CancellationToken::new(),
+        }
     }
 
     /// What the service does with a delivery.
@@ -94,7 +108,8 @@ impl Run {
             let admission = &self.admissions[&*row.topic];
             let incoming = IncomingRow { time: row.time, key: row.key, after: row.after, before: row.before };
             let batch = batches.entry(row.topic.as_ref());
-            let batch = batch.or_insert_with(|| Batch { table: Arc::clone(admission.table()), rows: Vec::new() });
+            let batch =
+                batch.or_insert_with(|| Batch { table: Arc::clone(admission.table()), rows: Vec::new() });
             batch.rows.push(admission.admit(incoming).unwrap());
         }
         let batches: Vec<Batch<'_>> = batches.into_values().collect();
@@ -141,10 +156,12 @@ impl Run {
             checkpoints: &self.target,
             schema: &schema,
             on_row_error: OnRowError::Stop,
+            stop: &self.stop,
         };
         let Some(standing) = &mut process.standing else { return };
         if let Err(failure) = catch_up.pass(standing, &mut process.pace).await {
-            let fenced = failure.disposition() == Disposition::Fenced || catch_up.reread(standing).await.is_err();
+            let fenced =
+                failure.disposition() == Disposition::Fenced || catch_up.reread(standing).await.is_err();
             if fenced {
                 process.standing = None;
             }

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use tokio_util::sync::CancellationToken;
+
 use super::frontier::{Frontier, Step};
 use crate::apply::{Applier, Changes, Durability, OnRowError, Unit};
 use crate::checkpoint::{Advance, CheckpointStore, Standing};
@@ -65,6 +67,8 @@ pub struct CatchUp<'a, S, A, C> {
     pub schema: &'a SchemaId,
     /// What to do with rows that the target refuses.
     pub on_row_error: OnRowError,
+    /// Ends a pass after the slice at hand.
+    pub stop: &'a CancellationToken,
 }
 
 impl<S: Stager, A: Applier, C: CheckpointStore> CatchUp<'_, S, A, C> {
@@ -83,6 +87,9 @@ impl<S: Stager, A: Applier, C: CheckpointStore> CatchUp<'_, S, A, C> {
         let started = Instant::now();
         frontier.resolve(mark);
         while let Step::Apply(window) = frontier.next() {
+            if self.stop.is_cancelled() {
+                return Ok(progress);
+            }
             let slice = self.stager.cut(self.schema, window, pace.rows()).await?;
             match self.apply_slice(standing, slice).await {
                 Ok(applied) => {

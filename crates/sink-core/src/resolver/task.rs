@@ -67,6 +67,8 @@ impl Task {
         let mut standing = self.engine.checkpoints.take_over(&self.schema).await?;
         tracing::info!(schema = %self.schema, applied = %standing.applied, epoch = standing.epoch, "resolving");
         metrics::set_schema("resolve_leader", &self.schema, 1.0);
+        // A stall that the leader before us recorded is ours to find out anew.
+        self.engine.checkpoints.clear_stall(&self.schema).await?;
         let (applied, retire) = watch::channel(HlcTimestamp::ZERO);
         let retiring = self.stop.child_token();
         let _stops_retiring = retiring.clone().drop_guard();
@@ -137,6 +139,7 @@ impl Task {
             checkpoints: &self.engine.checkpoints,
             schema: &self.schema,
             on_row_error: self.config.on_row_error,
+            stop: &self.stop,
         }
     }
 

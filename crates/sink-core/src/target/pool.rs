@@ -140,14 +140,17 @@ impl Target {
     /// # Errors
     /// If it does not exist (SQLSTATE 3D000) or cannot be prepared.
     pub async fn database(&self, name: &Ident) -> Result<Arc<Database>, Failure> {
-        let mut databases = self.databases.lock().await;
-        if let Some(known) = databases.get(name) {
-            return Ok(Arc::clone(known));
+        {
+            let databases = self.databases.lock().await;
+            if let Some(known) = databases.get(name) {
+                return Ok(Arc::clone(known));
+            }
+            if databases.len() >= MAX_DATABASES {
+                let reason = format!("this process already writes {MAX_DATABASES} databases");
+                return Err(Failure::new(Disposition::Halt, "open a database of the target", reason));
+            }
         }
-        if databases.len() >= MAX_DATABASES {
-            let reason = format!("this process already writes {MAX_DATABASES} databases");
-            return Err(Failure::new(Disposition::Halt, "open a database of the target", reason));
-        }
+        // Not under the lock: a database that does not answer must not hold up the others.
         let shared = (self.product == Product::CockroachDb).then_some(&*self.home);
         let database = Arc::new(Database::open(
             self.product,
@@ -161,8 +164,37 @@ impl Target {
             Product::CockroachDb => database.check_exists().await?,
             Product::PostgreSql => database.prepare_area(self.config.create_staging).await?,
         }
-        databases.insert(name.clone(), Arc::clone(&database));
-        Ok(database)
+        self.list_database(name).await?;
+        Ok(Arc::clone(self.databases.lock().await.entry(name.clone()).or_insert(database)))
+    }
+
+    /// Opens every database that a process of this target has ever written, so that what waits there is applied even
+    /// if no delivery comes. Databases that cannot be opened are named in the answer.
+    ///
+    /// # Errors
+    /// If the list cannot be read.
+    pub async fn open_known(&self) -> Result<Vec<(Ident, Failure)>, Failure> {
+        const LIST: &str = "list the databases that are written";
+        let sql = format!("SELECT name FROM {} ORDER BY name", self.home.area.table("target_databases"));
+        let names: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_all(&self.home.control)
+            .await
+            .map_err(|e| failure(LIST, e))?;
+        let mut failed = Vec::new();
+        for name in names.iter().filter_map(|name| Ident::new(name).ok()) {
+            if let Err(error) = self.database(&name).await {
+                failed.push((name, error));
+            }
+        }
+        Ok(failed)
+    }
+
+    async fn list_database(&self, name: &Ident) -> Result<(), Failure> {
+        let table = self.home.area.table("target_databases");
+        let sql = format!("INSERT INTO {table} (name) VALUES ($1) ON CONFLICT DO NOTHING");
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(name.as_str());
+        let done = query.execute(&self.home.control).await;
+        done.map(drop).map_err(|e| failure("list a database that is written", e))
     }
 
     /// The databases opened so far.

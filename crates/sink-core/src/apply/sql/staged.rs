@@ -117,7 +117,11 @@ impl SqlApplier {
 }
 
 /// How staged rows of these shapes reach their table.
-fn plan_of(schema: &DatabaseSchema, staged: &StagedTable, shapes: &[Arc<Shape>]) -> Result<TablePlan, Failure> {
+fn plan_of(
+    schema: &DatabaseSchema,
+    staged: &StagedTable,
+    shapes: &[Arc<Shape>],
+) -> Result<TablePlan, Failure> {
     let table = schema.table(&staged.table.schema, staged.table.table.as_str()).ok_or_else(|| {
         let reason = "rows are staged for it, but the target has no such table any more; create it again";
         let place = Place { table: Some(staged.table.clone()), ..Place::default() };
@@ -127,7 +131,11 @@ fn plan_of(schema: &DatabaseSchema, staged: &StagedTable, shapes: &[Arc<Shape>])
 }
 
 /// The shapes that the staged rows of a window really have.
-async fn shapes_within(database: &Database, staging_table: &str, window: Window) -> Result<HashSet<i64>, Failure> {
+async fn shapes_within(
+    database: &Database,
+    staging_table: &str,
+    window: Window,
+) -> Result<HashSet<i64>, Failure> {
     let sql = format!(
         "SELECT DISTINCT shape FROM {} WHERE (nanos, logical) > ($1, $2) AND (nanos, logical) <= ($3, $4)",
         database.area().table(staging_table)

@@ -5,8 +5,9 @@ pub mod guard;
 pub mod registry;
 mod retire;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
@@ -22,6 +23,9 @@ use crate::target::pool::{Database, failure};
 const STAGE: &str = "stage rows";
 const MARK: &str = "record a resolved mark";
 
+/// How often dead rows are looked for everywhere: a late row may come just after its stretch of time was cleared.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Most rows of one statement.
 const MAX_STATEMENT_ROWS: usize = 5_000;
 /// Most bytes of one statement, unless a single row has more. Bounds what the driver buffers.
@@ -33,6 +37,8 @@ pub struct SqlStager {
     registry: Arc<Registry>,
     /// Schemas whose frontier row is known to exist.
     frontiers: Mutex<HashSet<SchemaId>>,
+    /// When each schema was last swept from its beginning.
+    sweeps: Mutex<HashMap<SchemaId, Instant>>,
     /// Tables in which the plain insert met a duplicate lately: their feed is being replayed.
     replayed: Mutex<HashSet<TableId>>,
 }
@@ -47,7 +53,13 @@ impl SqlStager {
     /// Stages into `target`; `registry` is shared with the applier.
     #[must_use]
     pub fn new(target: Arc<Target>, registry: Arc<Registry>) -> Self {
-        Self { target, registry, frontiers: Mutex::default(), replayed: Mutex::default() }
+        Self {
+            target,
+            registry,
+            frontiers: Mutex::default(),
+            sweeps: Mutex::default(),
+            replayed: Mutex::default(),
+        }
     }
 
     /// Makes sure that the schema has a frontier, before anything refers to it.
@@ -206,7 +218,15 @@ impl Stager for SqlStager {
 
     async fn retire(&self, schema: &SchemaId, upto: HlcTimestamp) -> Result<(), Failure> {
         let database = self.target.database(&schema.database).await?;
-        retire::retire(&database, schema, upto).await
+        let sweep = {
+            let mut sweeps = lock(&self.sweeps);
+            let due = sweeps.get(schema).is_none_or(|at| at.elapsed() >= SWEEP_INTERVAL);
+            if due {
+                sweeps.insert(schema.clone(), Instant::now());
+            }
+            due
+        };
+        retire::retire(&database, schema, upto, sweep).await
     }
 }
 

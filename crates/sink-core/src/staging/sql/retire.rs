@@ -19,7 +19,7 @@ const VACUUM_AFTER_ROWS: u64 = 100_000;
 /// An emptied table below this size is left as it is.
 const TRUNCATE_ABOVE_BYTES: i64 = 1 << 20;
 
-/// See [`super::super::Stager::retire`].
+/// See [`super::super::Stager::retire`]. With `sweep`, every table is looked at from its beginning.
 ///
 /// Every statement checks in its own snapshot that the frontier is at or above `upto`: what such a snapshot shows at
 /// or below `upto` is dead, even if an operator moves the frontier back a moment later, because the source sends
@@ -28,15 +28,36 @@ pub(super) async fn retire(
     database: &Database,
     schema: &SchemaId,
     upto: HlcTimestamp,
+    sweep: bool,
 ) -> Result<(), Failure> {
     let mut connection = database.connection().await?;
-    for (staging_table, from) in tables_with_rows(&mut connection, database, schema, upto).await? {
+    let tables = if sweep {
+        all_tables(&mut connection, database, schema).await?
+    } else {
+        tables_with_rows(&mut connection, database, schema, upto).await?
+    };
+    for (staging_table, from) in tables {
         let removed = remove_rows(&mut connection, database, schema, &staging_table, from, upto).await?;
         if database.dialect().product() == Product::PostgreSql {
             give_back_space(&mut connection, database, schema, &staging_table, removed).await?;
         }
     }
     remove_entries(&mut connection, database, schema, upto).await
+}
+
+/// Every staging table of the schema, from the beginning of time.
+async fn all_tables(
+    connection: &mut PgConnection,
+    database: &Database,
+    schema: &SchemaId,
+) -> Result<BTreeMap<String, HlcTimestamp>, Failure> {
+    let sql = format!(
+        "SELECT staging_table FROM {} WHERE target_db = $1 AND target_schema = $2",
+        database.area().table("staged_tables")
+    );
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(schema.database.as_str()).bind(schema.schema.as_str());
+    let rows = query.fetch_all(&mut *connection).await.map_err(|e| failure(RETIRE, e))?;
+    Ok(rows.iter().map(|row| (row.get(0), HlcTimestamp::ZERO)).collect())
 }
 
 /// Staging tables that may have dead rows, with a time before the first of them.

@@ -51,6 +51,8 @@ pub(super) fn tables(area: &StagingArea) -> Vec<String> {
             "name text PRIMARY KEY, expires timestamptz NOT NULL, nonce uuid NOT NULL, hostname text",
         ),
         add("leases", "hostname text"),
+        // Databases that are written, listed in the home database alone, so that a restarted process finds them.
+        create("target_databases", "name text PRIMARY KEY"),
         // Why a schema stands still, for operators.
         create(
             "stalls",
