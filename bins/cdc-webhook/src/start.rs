@@ -29,6 +29,8 @@ use crate::operate::target_failed;
 
 /// How long a target that does not answer is waited for at start; a supervisor takes over after that.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(60);
+/// Longest wait for the target to take back leases and connections.
+const RELEASE_PATIENCE: Duration = Duration::from_secs(5);
 /// Pause between attempts.
 const CONNECT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -71,7 +73,8 @@ pub(crate) async fn start(args: StartArgs, log: LogHandle) -> Result<Exit, Faile
         Webhook::new(Arc::new(intake), args.webhook(), deliveries.clone(), move || metrics.render());
 
     let leases_stop = CancellationToken::new();
-    background.spawn({
+    let lease_keeper = TaskTracker::new();
+    lease_keeper.spawn({
         let (leases, stop) = (Arc::clone(&leases), leases_stop.clone());
         async move { leases.keep(stop).await }
     });
@@ -87,10 +90,14 @@ pub(crate) async fn start(args: StartArgs, log: LogHandle) -> Result<Exit, Faile
     let delivered = shutdown::drain(&deliveries, args.shutdown.grace_period).await;
     // Resolvers finish the slice at hand; then the leases go, so that others take over at once.
     stop.cancel();
-    leases_stop.cancel();
     background.close();
     let drained = shutdown::drain(&background, args.shutdown.grace_period).await;
-    target.close().await;
+    leases_stop.cancel();
+    lease_keeper.close();
+    let released = shutdown::drain(&lease_keeper, RELEASE_PATIENCE).await;
+    // A statement that still runs at the server would hold this up; the server ends it when we are gone.
+    let closed = tokio::time::timeout(RELEASE_PATIENCE, target.close()).await.is_ok();
+    tracing::debug!(released, closed, "said goodbye to the target");
     let clean = delivered && drained && matches!(served, Served::Drained);
     tracing::info!(clean, "stopped");
     Ok(if clean { Exit::Success } else { Exit::Undrained })

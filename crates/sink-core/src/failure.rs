@@ -27,6 +27,8 @@ pub struct Place {
     pub column: Option<String>,
     /// The constraint or index.
     pub constraint: Option<String>,
+    /// The row, as the first digits of the SHA-256 of its staged key: a key may be as private as a value.
+    pub row: Option<String>,
     /// The SQLSTATE code.
     pub sqlstate: Option<String>,
 }
@@ -38,6 +40,7 @@ impl fmt::Display for Place {
             ("table", table.as_deref()),
             ("column", self.column.as_deref()),
             ("constraint", self.constraint.as_deref()),
+            ("key digest", self.row.as_deref()),
             ("sqlstate", self.sqlstate.as_deref()),
         ];
         let mut separator = "";
@@ -96,6 +99,14 @@ impl Failure {
     #[must_use]
     pub fn sqlstate(&self) -> Option<&str> {
         self.place.sqlstate.as_deref()
+    }
+
+    /// Whether the target refuses what the rows hold (data exceptions, constraints, exceptions raised by its
+    /// triggers), rather than the statement as such.
+    #[must_use]
+    pub fn is_about_rows(&self) -> bool {
+        let about_rows = |code: &str| code.starts_with("22") || code.starts_with("23") || code == "P0001";
+        self.disposition == Disposition::Halt && self.sqlstate().is_some_and(about_rows)
     }
 
     /// What to do about it.

@@ -125,6 +125,17 @@ where
     }
 }
 
+/// Reads what is left of a body and drops it, for at most `time`. Closing a connection with bytes unread resets it,
+/// and the client then may never see the answer that tells what was wrong.
+pub async fn discard_body<B>(body: B, time: Duration)
+where
+    B: Body<Data = Bytes>,
+{
+    let end = Instant::now() + time;
+    let mut body = pin!(body);
+    while let Ok(Some(Ok(_))) = timeout_at(end, body.frame()).await {}
+}
+
 /// The bytes so far. Invariant: `bytes.len() <= limit`, and the capacity asked for is booked.
 struct Buffer {
     bytes: Vec<u8>,

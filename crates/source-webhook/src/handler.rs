@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use sink_core::checkpoint::Mode;
 use sink_core::model::SchemaId;
-use sink_service::body::{BodyBudget as _, BodyLimits, read_body};
+use sink_service::body::{BodyBudget as _, BodyLimits, discard_body, read_body};
 use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
@@ -23,6 +24,9 @@ use crate::{health, metrics, payload};
 
 /// How long an attempt may go on after the time for a delivery is over.
 const HANG_TOLERANCE: Duration = Duration::from_secs(5);
+
+/// Longest time spent on the rest of a refused body, so that the client sees why; the source gives up at three seconds.
+const DISCARD_TIME: Duration = Duration::from_secs(2);
 
 /// What a request may cost, and who may make one.
 #[derive(Debug, Clone)]
@@ -104,10 +108,14 @@ impl Webhook {
                 reply::text(StatusCode::NOT_FOUND, text)
             }
             Route::Feed(schema) => {
-                let outcome = Arc::clone(&self).receive(&schema, request).await;
+                let (head, mut body) = request.into_parts();
+                let outcome = Arc::clone(&self).receive(&schema, &head, &mut body).await;
                 if let Err(refusal) = &outcome {
                     let status = refusal.status.as_u16();
                     tracing::warn!(%schema, status, reason = %refusal.text, "a delivery was refused");
+                    if refusal.status != StatusCode::REQUEST_TIMEOUT {
+                        discard_body(body, DISCARD_TIME).await;
+                    }
                 }
                 reply::response(outcome)
             }
@@ -116,23 +124,28 @@ impl Webhook {
         response
     }
 
-    async fn receive(self: Arc<Self>, schema: &SchemaId, request: Request<Incoming>) -> Result<(), Refusal> {
+    async fn receive(
+        self: Arc<Self>,
+        schema: &SchemaId,
+        head: &Parts,
+        body: &mut Incoming,
+    ) -> Result<(), Refusal> {
         if self.config.access == Access::Denied {
             let text = "this process accepts no deliveries: start it with --disableAuthentication (trusted networks only)";
             return Err(Refusal::new(StatusCode::UNAUTHORIZED, text));
         }
-        if !matches!(*request.method(), Method::POST | Method::PUT) {
+        if !matches!(head.method, Method::POST | Method::PUT) {
             return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "a feed uses POST"));
         }
-        let options = feed_options(request.uri().query())?;
-        let encoding = encoding_of(request.headers())?;
+        let options = feed_options(head.uri.query())?;
+        let encoding = encoding_of(&head.headers)?;
         let limits = BodyLimits {
             max_bytes: self.config.max_body_bytes,
             idle_timeout: self.config.body_idle_timeout,
             total_timeout: self.config.body_timeout,
         };
         let mut share = self.budget.share();
-        let body = read_body(request.into_body(), limits, &mut share).await?;
+        let body = read_body(body, limits, &mut share).await?;
         metrics::received(body.len());
         let delivery = Delivery { schema: schema.clone(), options, encoding, body, share };
         let webhook = Arc::clone(&self);

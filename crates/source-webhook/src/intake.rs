@@ -1,6 +1,5 @@
 //! Takes in a parsed delivery: matches rows with tables, then stages them, or writes them at once in immediate mode.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,7 +11,7 @@ use sink_core::failure::{Disposition, Failure};
 use sink_core::metrics::{count_schema, observe_schema};
 use sink_core::model::{Batch, HlcTimestamp, Mutation, SchemaId, TableId, TableSchema};
 use sink_core::resolver::Resolvers;
-use sink_core::staging::admission::{IncomingRow, RowError, TableAdmission};
+use sink_core::staging::admission::{IncomingRow, TableAdmission};
 use sink_core::staging::{SqlStager, Stager as _};
 use sink_core::target::{Database, ServerClock, Target};
 
@@ -122,39 +121,51 @@ impl Intake {
         Err(Refusal::new(StatusCode::BAD_REQUEST, text))
     }
 
-    /// Matches rows with their tables. A table or column that we do not know makes us read the schema again first.
+    /// Matches rows with their tables. Upserts come first, because they show how the keys of deletions are ordered.
     async fn admit<'a>(
         &self,
         database: &Database,
         schema: &SchemaId,
         rows: &[Row<'a>],
     ) -> Result<Vec<Batch<'a>>, Refusal> {
-        let mut batches: BTreeMap<TableId, Batch<'a>> = BTreeMap::new();
-        let mut last: Option<(&Cow<'_, str>, Arc<TableAdmission>)> = None;
-        for row in rows {
-            let mut admission = match &last {
-                Some((topic, admission)) if *topic == &row.topic => Arc::clone(admission),
-                _ => self.admission(&self.table(database, schema, &row.topic).await?),
+        let mut admitted = Admitted::default();
+        let (upserts, deletions): (Vec<&Row<'a>>, Vec<&Row<'a>>) =
+            rows.iter().partition(|row| row.after.is_some());
+        for row in upserts.into_iter().chain(deletions) {
+            let admission = match admitted.of_topic(&row.topic) {
+                Some(admission) => admission,
+                None => self.admission(database, schema, &row.topic).await?,
             };
-            let incoming = IncomingRow { time: row.time, key: row.key, after: row.after, before: row.before };
-            let mut admitted = admission.admit(incoming);
-            if admitted.as_ref().is_err_and(RowError::may_be_stale_schema) {
-                database.schema().refresh_if_stale(database).await?;
-                admission = self.admission(&self.table(database, schema, &row.topic).await?);
-                admitted = admission.admit(incoming);
-            }
-            let mutation = admitted?;
-            let table = admission.table();
-            match batches.get_mut(&table.id) {
-                Some(batch) => batch.rows.push(mutation),
-                None => {
-                    batches
-                        .insert(table.id.clone(), Batch { table: Arc::clone(table), rows: vec![mutation] });
-                }
-            }
-            last = Some((&row.topic, admission));
+            let (admission, mutation) = self.admit_row(database, schema, admission, row).await?;
+            admitted.push(&row.topic, admission, mutation);
         }
-        Ok(batches.into_values().collect())
+        for admission in admitted.admissions() {
+            if let Some(alignment) = admission.unstored_alignment() {
+                self.stager.store_alignment(admission.table(), alignment).await?;
+                admission.note_stored(alignment);
+            }
+        }
+        Ok(admitted.into_batches())
+    }
+
+    /// A table or column that we do not know makes us read the schema again before the row is refused.
+    async fn admit_row<'a>(
+        &self,
+        database: &Database,
+        schema: &SchemaId,
+        admission: Arc<TableAdmission>,
+        row: &Row<'a>,
+    ) -> Result<(Arc<TableAdmission>, Mutation<'a>), Refusal> {
+        let incoming = IncomingRow { time: row.time, key: row.key, after: row.after, before: row.before };
+        match admission.admit(incoming) {
+            Err(error) if error.may_be_stale_schema() => {
+                database.schema().refresh_if_stale(database).await?;
+                let admission = self.admission(database, schema, &row.topic).await?;
+                let mutation = admission.admit(incoming)?;
+                Ok((admission, mutation))
+            }
+            other => Ok((admission, other?)),
+        }
     }
 
     /// The table of a topic. A table may have a dot in its name, so the whole topic comes first.
@@ -192,16 +203,27 @@ impl Intake {
         }
     }
 
-    fn admission(&self, table: &Arc<TableSchema>) -> Arc<TableAdmission> {
-        let mut admissions = self.admissions.lock().unwrap_or_else(PoisonError::into_inner);
-        match admissions.get(&table.id) {
-            Some(known) if **known.table() == **table => Arc::clone(known),
-            _ => {
-                let fresh = Arc::new(TableAdmission::new(Arc::clone(table)));
-                admissions.insert(table.id.clone(), Arc::clone(&fresh));
-                fresh
-            }
+    /// What is known of the table of a topic. What earlier processes learned of the source's keys is taken over.
+    async fn admission(
+        &self,
+        database: &Database,
+        schema: &SchemaId,
+        topic: &str,
+    ) -> Result<Arc<TableAdmission>, Refusal> {
+        let table = self.table(database, schema, topic).await?;
+        if let Some(known) = self.lock_admissions().get(&table.id).filter(|known| **known.table() == *table) {
+            return Ok(Arc::clone(known));
         }
+        let fresh = Arc::new(TableAdmission::new(Arc::clone(&table)));
+        if let Some(stored) = self.stager.alignment(&table).await? {
+            fresh.restore_alignment(stored);
+        }
+        self.lock_admissions().insert(table.id.clone(), Arc::clone(&fresh));
+        Ok(fresh)
+    }
+
+    fn lock_admissions(&self) -> std::sync::MutexGuard<'_, HashMap<TableId, Arc<TableAdmission>>> {
+        self.admissions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn store(
@@ -323,6 +345,42 @@ impl Intake {
             *last = Some(Instant::now());
             tracing::info!(%schema, mark = %at, "a resolved mark repeats or goes back; this is harmless");
         }
+    }
+}
+
+/// Rows of one delivery, sorted by table as they are admitted.
+#[derive(Default)]
+struct Admitted<'a> {
+    tables: BTreeMap<TableId, (Arc<TableAdmission>, Batch<'a>)>,
+    /// The topic of the row before and its table: the next row is usually of the same.
+    last: Option<(String, Arc<TableAdmission>)>,
+}
+
+impl<'a> Admitted<'a> {
+    fn of_topic(&self, topic: &str) -> Option<Arc<TableAdmission>> {
+        self.last.as_ref().filter(|(last, _)| last == topic).map(|(_, admission)| Arc::clone(admission))
+    }
+
+    fn push(&mut self, topic: &str, admission: Arc<TableAdmission>, mutation: Mutation<'a>) {
+        let table = admission.table();
+        match self.tables.get_mut(&table.id) {
+            Some((_, batch)) => batch.rows.push(mutation),
+            None => {
+                let batch = Batch { table: Arc::clone(table), rows: vec![mutation] };
+                self.tables.insert(table.id.clone(), (Arc::clone(&admission), batch));
+            }
+        }
+        if self.last.as_ref().is_none_or(|(last, known)| last != topic || !Arc::ptr_eq(known, &admission)) {
+            self.last = Some((topic.to_owned(), admission));
+        }
+    }
+
+    fn admissions(&self) -> impl Iterator<Item = &Arc<TableAdmission>> {
+        self.tables.values().map(|(admission, _)| admission)
+    }
+
+    fn into_batches(self) -> Vec<Batch<'a>> {
+        self.tables.into_values().map(|(_, batch)| batch).collect()
     }
 }
 

@@ -5,8 +5,12 @@
 //! meaning of a row is refused with the option to change.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use sink_core::model::HlcTimestamp;
 use sink_core::model::time::HlcError;
@@ -82,11 +86,11 @@ pub enum PayloadError {
 #[derive(Deserialize)]
 struct Body<'a> {
     #[serde(borrow, default)]
-    payload: Option<Vec<RawRow<'a>>>,
+    payload: Option<Rows<'a>>,
     #[serde(borrow, default)]
     resolved: Option<Text<'a>>,
     #[serde(borrow, default, rename = "__crdb__")]
-    bare: Option<Bare<'a>>,
+    bare: Option<Object<Bare<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -97,8 +101,9 @@ struct Bare<'a> {
 
 #[derive(Deserialize)]
 struct RawRow<'a> {
-    #[serde(borrow, default)]
-    after: Option<&'a RawValue>,
+    /// Outside: whether the member is there; inside: null or a row.
+    #[serde(borrow, default, deserialize_with = "present")]
+    after: Option<Option<&'a RawValue>>,
     #[serde(borrow, default)]
     before: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -115,6 +120,72 @@ struct RawRow<'a> {
     payload: Option<&'a RawValue>,
 }
 
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<&'de RawValue>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// Rows, checked one by one as they are read: what a body costs does not depend on how much rubbish is in it.
+#[derive(Default)]
+struct Rows<'a> {
+    rows: Vec<Row<'a>>,
+    refused: Option<PayloadError>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Rows<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(RowsVisitor(PhantomData))
+    }
+}
+
+struct RowsVisitor<'a>(PhantomData<&'a ()>);
+
+impl<'de: 'a, 'a> Visitor<'de> for RowsVisitor<'a> {
+    type Value = Rows<'a>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of rows")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut rows = Rows::default();
+        while let Some(Object(raw)) = seq.next_element::<Object<RawRow<'a>>>()? {
+            match row(rows.rows.len(), raw) {
+                Ok(row) => rows.rows.push(row),
+                Err(refused) => {
+                    rows.refused = Some(refused);
+                    break;
+                }
+            }
+        }
+        // The rest only has to be JSON.
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(rows)
+    }
+}
+
+/// A struct written as an object; the derived code alone would take an array of its members as well.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData)).map(Object)
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
+    }
+}
+
 /// A string that borrows where it has no escapes; `Cow` alone would always copy.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -128,7 +199,7 @@ pub fn parse(body: &[u8]) -> Result<Payload<'_>, PayloadError> {
     if text.trim_ascii().is_empty() {
         return Ok(Payload::default());
     }
-    let body: Body<'_> = serde_json::from_str(text).map_err(|error| PayloadError::Json {
+    let Object(body): Object<Body<'_>> = serde_json::from_str(text).map_err(|error| PayloadError::Json {
         what: match error.classify() {
             serde_json::error::Category::Data => "a member of the wrong kind, or one that occurs twice",
             serde_json::error::Category::Eof => "an early end",
@@ -138,10 +209,12 @@ pub fn parse(body: &[u8]) -> Result<Payload<'_>, PayloadError> {
         column: error.column(),
     })?;
     let resolved =
-        body.resolved.or(body.bare.and_then(|bare| bare.resolved)).filter(|text| !text.0.is_empty());
+        body.resolved.or(body.bare.and_then(|Object(bare)| bare.resolved)).filter(|text| !text.0.is_empty());
     let resolved = resolved.map(|text| time(&text.0, || "resolved".into())).transpose()?;
-    let rows = body.payload.unwrap_or_default().into_iter().enumerate().map(|(at, raw)| row(at, raw));
-    Ok(Payload { rows: rows.collect::<Result<_, _>>()?, resolved })
+    match body.payload.unwrap_or_default() {
+        Rows { refused: Some(refused), .. } => Err(refused),
+        Rows { rows, refused: None } => Ok(Payload { rows, resolved }),
+    }
 }
 
 fn time(text: &str, place: impl FnOnce() -> String) -> Result<HlcTimestamp, PayloadError> {
@@ -162,11 +235,15 @@ fn row(at: usize, raw: RawRow<'_>) -> Result<Row<'_>, PayloadError> {
         .ok_or_else(|| missing("topic", "create the changefeed with envelope=wrapped, topic_in_value"))?;
     let key =
         raw.key.ok_or_else(|| missing("key", "create the changefeed with envelope=wrapped, key_in_value"))?;
+    // Only a null says that the row is gone; with `diff` the old row says it as well.
+    if raw.after.is_none() && raw.before.is_none() {
+        return Err(missing("after", "create the changefeed with envelope=wrapped"));
+    }
     Ok(Row {
         topic: topic.0,
         time: time(&updated.0, || format!("`updated` of row {at}"))?,
         key: key.get(),
-        after: raw.after.map(RawValue::get),
+        after: raw.after.flatten().map(RawValue::get),
         before: raw.before.map(RawValue::get),
     })
 }
@@ -208,7 +285,11 @@ mod tests {
                 "envelope=wrapped",
             ),
             (r#"{"payload":[{"after": {}, "key": [1], "topic": "t", "updated": "1"}]}"#, "row 0"),
+            (r#"{"payload":[{"key": [1], "topic": "t", "updated": "1.0"}]}"#, "no `after`"),
+            (r#"{"payload":[{},{},{}]}"#, "row 0"),
             (r#"{"payload":7}"#, "wrong kind"),
+            ("[]", "wrong kind"),
+            (r#"{"payload":[[{"id": 1}, null, [1], "t", "5.0"]]}"#, "wrong kind"),
             (r#"{"payload":[]"#, "early end"),
             (r#"{"payload":[]} x"#, "syntax"),
             (r#"{"payload":[],"payload":[]}"#, "twice"),

@@ -35,6 +35,7 @@ fn target_table(table: &source::Table) -> TableSchema {
         text_equality: true,
         generated: false,
         nullable: column.nullable,
+        update_has_effects: false,
         identity_always: false,
     };
     TableSchema {

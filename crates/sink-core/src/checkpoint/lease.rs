@@ -81,6 +81,11 @@ impl Leases {
         self.lock().len()
     }
 
+    /// Lets a lease expire: whoever worked under it is gone.
+    pub fn stop_renewing(&self, name: &str) {
+        self.drop_lease(name);
+    }
+
     async fn release_all(&self) {
         let names: Vec<String> = self.lock().keys().cloned().collect();
         for name in &names {

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::{AssertSqlSafe, Postgres, Row as _, Transaction};
 
 use super::{Advance, CheckpointStore, Mode, Standing};
 use crate::failure::{Disposition, Failure};
 use crate::model::{HlcTimestamp, Ident, SchemaId};
 use crate::staging::sql::timestamp;
-use crate::target::Target;
 use crate::target::pool::{Database, failure};
+use crate::target::{Product, Target};
 
 const READ: &str = "read the frontier";
 
@@ -81,27 +81,32 @@ impl SqlCheckpoints {
             .bind(schema.schema.as_str())
             .bind(mode.as_str())
             .bind(guard_upto.nanos());
-        query.execute(database.control()).await.map(drop).map_err(|e| failure("change the mode", e))
+        let mut tx = impatient(&database).await?;
+        query.execute(&mut *tx).await.map_err(|e| failure("change the mode", e))?;
+        tx.commit().await.map_err(|e| failure("change the mode", e))
     }
 
-    /// Shows operators of every process that a schema stands still.
+    /// Shows operators of every process that a schema stands still, unless somebody took over since `epoch`.
     ///
     /// # Errors
     /// If the statement fails.
-    pub async fn record_stall(&self, schema: &SchemaId, stall: &Stall) -> Result<(), Failure> {
+    pub async fn record_stall(&self, schema: &SchemaId, stall: &Stall, epoch: i64) -> Result<(), Failure> {
         let database = self.target.database(&schema.database).await?;
         let sql = format!(
             "INSERT INTO {} (target_db, target_schema, source_nanos, source_logical, reason) \
-             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (target_db, target_schema) DO UPDATE SET \
+             SELECT f.target_db, f.target_schema, $3, $4, $5 FROM {} f \
+             WHERE f.target_db = $1 AND f.target_schema = $2 AND f.epoch = $6 ON CONFLICT (target_db, target_schema) DO UPDATE SET \
              source_nanos = excluded.source_nanos, source_logical = excluded.source_logical, reason = excluded.reason",
-            database.area().table("stalls")
+            database.area().table("stalls"),
+            database.area().table("frontiers")
         );
         let query = sqlx::query(AssertSqlSafe(sql))
             .bind(schema.database.as_str())
             .bind(schema.schema.as_str())
             .bind(stall.at.nanos())
             .bind(i64::from(stall.at.logical()))
-            .bind(&stall.reason);
+            .bind(&stall.reason)
+            .bind(epoch);
         query.execute(database.control()).await.map(drop).map_err(|e| failure("record a stall", e))
     }
 
@@ -172,6 +177,20 @@ impl CheckpointStore for SqlCheckpoints {
         let done = query.execute(database.control()).await.map_err(|e| failure(ADVANCE, e))?;
         if done.rows_affected() == 1 { Ok(()) } else { Err(Failure::fenced(ADVANCE)) }
     }
+}
+
+/// A transaction that gives up soon if a slice holds the frontier: a large one may for minutes, and whoever waits would
+/// keep a connection from others. The caller tries again.
+async fn impatient(database: &Database) -> Result<Transaction<'static, Postgres>, Failure> {
+    const BEGIN: &str = "begin a short transaction";
+    let mut tx = database.control().begin().await.map_err(|e| failure(BEGIN, e))?;
+    if database.dialect().product() == Product::PostgreSql {
+        sqlx::query("SET LOCAL lock_timeout = '1s'")
+            .execute(&mut *tx)
+            .await
+            .map_err(|e| failure(BEGIN, e))?;
+    }
+    Ok(tx)
 }
 
 fn standing_of(row: &PgRow) -> Result<Standing, Failure> {

@@ -56,6 +56,9 @@ pub struct ColumnSchema {
     pub generated: bool,
     /// Can hold SQL NULL.
     pub nullable: bool,
+    /// A foreign key of another table answers a change of this column with CASCADE, SET NULL or SET DEFAULT, so it must
+    /// not be changed just to be changed back.
+    pub update_has_effects: bool,
     /// `GENERATED ALWAYS AS IDENTITY`: can be inserted with an override, never updated.
     pub identity_always: bool,
 }
@@ -183,6 +186,7 @@ pub(crate) mod examples {
             text_equality,
             generated: false,
             nullable: true,
+            update_has_effects: false,
             identity_always: false,
         }
     }

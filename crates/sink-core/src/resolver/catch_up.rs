@@ -81,6 +81,8 @@ impl<S: Stager, A: Applier, C: CheckpointStore> CatchUp<'_, S, A, C> {
         let mut progress = Progress::default();
         let mut frontier = Frontier::at(standing.applied);
         let Some(mark) = self.stager.newest_mark(self.schema, frontier.applied()).await? else {
+            // Woken for a mark that we do not see: an operator may have moved the frontier back.
+            self.reread(standing).await?;
             return Ok(progress);
         };
         metrics::set_time("resolve_resolved_hlc_seconds", self.schema, mark);
@@ -91,6 +93,10 @@ impl<S: Stager, A: Applier, C: CheckpointStore> CatchUp<'_, S, A, C> {
                 return Ok(progress);
             }
             let slice = self.stager.cut(self.schema, window, pace.rows()).await?;
+            if slice.upto <= frontier.applied() {
+                let reason = format!("a slice after {} ends at {}", frontier.applied(), slice.upto);
+                return Err(Failure::new(Disposition::Halt, "cut a slice", reason));
+            }
             match self.apply_slice(standing, slice).await {
                 Ok(applied) => {
                     frontier.apply(slice.upto);

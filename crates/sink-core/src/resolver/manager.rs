@@ -1,6 +1,6 @@
 //! Has a resolver for every schema with something to apply.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +10,6 @@ use tokio_util::task::TaskTracker;
 
 use super::task::Task;
 use crate::apply::{OnRowError, SqlApplier};
-use crate::checkpoint::sql::Stall;
 use crate::checkpoint::{Leases, SqlCheckpoints};
 use crate::failure::chain;
 use crate::model::SchemaId;
@@ -45,13 +44,13 @@ pub(super) struct Engine {
     pub(super) applier: Arc<SqlApplier>,
     pub(super) checkpoints: SqlCheckpoints,
     pub(super) leases: Arc<Leases>,
-    stalls: Mutex<BTreeMap<SchemaId, Stall>>,
+    wakes: Mutex<HashMap<SchemaId, Arc<Notify>>>,
 }
 
 impl Engine {
-    /// Schemas that this process leads and the target refuses to let move.
-    pub(super) fn stalls(&self) -> std::sync::MutexGuard<'_, BTreeMap<SchemaId, Stall>> {
-        self.stalls.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How to wake the resolver of each schema that has one.
+    pub(super) fn wakes(&self) -> std::sync::MutexGuard<'_, HashMap<SchemaId, Arc<Notify>>> {
+        self.wakes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) async fn refresh_schema(&self, schema: &SchemaId) {
@@ -76,7 +75,6 @@ impl Engine {
 pub struct Resolvers {
     engine: Arc<Engine>,
     config: ResolverConfig,
-    wakes: Mutex<HashMap<SchemaId, Arc<Notify>>>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -94,14 +92,14 @@ impl Resolvers {
         tasks: TaskTracker,
     ) -> Self {
         let checkpoints = SqlCheckpoints::new(Arc::clone(&target));
-        let stalls = Mutex::default();
-        let engine = Arc::new(Engine { target, stager, applier, checkpoints, leases, stalls });
-        Self { engine, config, wakes: Mutex::default(), stop, tasks }
+        let wakes = Mutex::default();
+        let engine = Arc::new(Engine { target, stager, applier, checkpoints, leases, wakes });
+        Self { engine, config, stop, tasks }
     }
 
     /// There may be a new mark for this schema.
     pub fn wake(&self, schema: &SchemaId) {
-        let mut wakes = self.wakes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wakes = self.engine.wakes();
         if let Some(wake) = wakes.get(schema) {
             wake.notify_one();
             return;
@@ -153,12 +151,6 @@ impl Resolvers {
                 tracing::warn!(database = %database.name(), error = %chain(&error), "the target's schema was not read");
             }
         }
-    }
-
-    /// Schemas that stand still because the target refuses their next rows, as far as this process applies them.
-    #[must_use]
-    pub fn stalls(&self) -> BTreeMap<SchemaId, Stall> {
-        self.engine.stalls().clone()
     }
 
     async fn purge_guards(&self) {

@@ -1,5 +1,6 @@
 //! Applies one schema for as long as this process holds its lease.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,10 @@ use crate::model::{HlcTimestamp, SchemaId};
 const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// First and longest pause while the target refuses the next row.
 const STALL_PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// Failures that should pass by themselves, one after the other, before the schema counts as stalled.
+const PATIENCE: u32 = 10;
+/// Longest wait for the answer to a short statement.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often a lease held by another process is tried.
 const LEASE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -47,8 +52,11 @@ impl Task {
     /// Runs until `stop`.
     pub(super) async fn run(self) {
         let name = format!("resolver:{}", self.schema);
+        // Also if this task panics: the lease must not be renewed for nobody, and the next mark must find a new task.
+        let _farewell =
+            Farewell { engine: Arc::clone(&self.engine), schema: self.schema.clone(), lease: name.clone() };
         while !self.stop.is_cancelled() {
-            match self.engine.leases.acquire(&name).await {
+            match bounded(self.engine.leases.acquire(&name)).await {
                 Ok(Some(lost)) => match self.lead(&lost).await {
                     Ok(Ended::Stopped) => break,
                     Ok(Ended::Lost) => {}
@@ -59,16 +67,15 @@ impl Task {
             }
             self.pause(LEASE_PAUSE).await;
         }
-        metrics::set_schema("resolve_leader", &self.schema, 0.0);
     }
 
     /// Takes over, then applies whenever there is something to apply.
     async fn lead(&self, lost: &CancellationToken) -> Result<Ended, Failure> {
-        let mut standing = self.engine.checkpoints.take_over(&self.schema).await?;
+        let mut standing = bounded(self.engine.checkpoints.take_over(&self.schema)).await?;
         tracing::info!(schema = %self.schema, applied = %standing.applied, epoch = standing.epoch, "resolving");
         metrics::set_schema("resolve_leader", &self.schema, 1.0);
-        // A stall that the leader before us recorded is ours to find out anew.
-        self.engine.checkpoints.clear_stall(&self.schema).await?;
+        // A stall that the leader before us recorded, ourselves perhaps, is ours to find out anew.
+        self.forget_stall().await?;
         let (applied, retire) = watch::channel(HlcTimestamp::ZERO);
         let retiring = self.stop.child_token();
         let _stops_retiring = retiring.clone().drop_guard();
@@ -95,6 +102,7 @@ impl Task {
         loop {
             // Dropping a running pass is safe: the server finishes or undoes its statement, and whoever leads next
             // reads the frontier first. On shutdown the pass is let to its end; the grace period bounds it.
+            let mut changes = self.engine.schema_changes(&self.schema).await;
             let Some(result) = lost.run_until_cancelled(work.pass(standing, &mut pace)).await else {
                 return Ok(Ended::Lost);
             };
@@ -111,9 +119,9 @@ impl Task {
                     if error.disposition() == Disposition::Fenced {
                         return Ok(Ended::Lost);
                     }
-                    let pause = self.note(&mut failures, standing.applied, &error).await;
-                    self.pause_after_failure(pause, lost).await;
-                    match work.reread(standing).await {
+                    let pause = self.note(&mut failures, standing, &error).await;
+                    self.pause_after_failure(pause, &mut changes, lost).await;
+                    match bounded(work.reread(standing)).await {
                         Err(error) if error.disposition() == Disposition::Fenced => return Ok(Ended::Lost),
                         // Still unreachable: the next pass will say so.
                         Err(_) | Ok(()) => {}
@@ -152,12 +160,17 @@ impl Task {
     }
 
     /// Counts, logs once, and says how long to wait.
-    async fn note(&self, failures: &mut Failures, applied: HlcTimestamp, error: &Failure) -> Duration {
+    async fn note(&self, failures: &mut Failures, standing: &Standing, error: &Failure) -> Duration {
         failures.count += 1;
         match error.disposition() {
             Disposition::Retry | Disposition::Fenced => {
                 if failures.count == 1 {
                     tracing::warn!(schema = %self.schema, error = %chain(error), "applying failed; trying again");
+                }
+                // What should pass and does not is a stall to whoever waits for the rows.
+                if failures.count >= PATIENCE && !failures.stalled {
+                    failures.stalled = true;
+                    self.stalled(standing, error).await;
                 }
                 backoff(RETRY_PAUSE, failures.count)
             }
@@ -165,7 +178,7 @@ impl Task {
                 if !failures.stalled {
                     failures.stalled = true;
                     failures.count = 1;
-                    self.stalled(applied, error).await;
+                    self.stalled(standing, error).await;
                 }
                 // Perhaps the schema has changed since we read it.
                 self.engine.refresh_schema(&self.schema).await;
@@ -174,33 +187,40 @@ impl Task {
         }
     }
 
-    async fn stalled(&self, applied: HlcTimestamp, error: &Failure) {
+    async fn stalled(&self, standing: &Standing, error: &Failure) {
         metrics::set_schema("resolve_stalled", &self.schema, 1.0);
         tracing::error!(
-            schema = %self.schema, %applied, error = %chain(error),
-            "the target refuses the rows that follow; the schema stands still, rows are still staged"
+            schema = %self.schema, applied = %standing.applied, error = %chain(error),
+            "the rows that follow cannot be applied; the schema stands still, rows are still staged"
         );
-        let stall = Stall { at: applied, reason: chain(error) };
-        self.engine.stalls().insert(self.schema.clone(), stall.clone());
-        if let Err(error) = self.engine.checkpoints.record_stall(&self.schema, &stall).await {
+        let stall = Stall { at: standing.applied, reason: chain(error) };
+        let recorded = self.engine.checkpoints.record_stall(&self.schema, &stall, standing.epoch);
+        if let Err(error) = bounded(recorded).await {
             self.complain(&error, "cannot record the stall");
         }
     }
 
     async fn recovered(&self) {
-        metrics::set_schema("resolve_stalled", &self.schema, 0.0);
         tracing::info!(schema = %self.schema, "the schema moves again");
-        self.engine.stalls().remove(&self.schema);
-        if let Err(error) = self.engine.checkpoints.clear_stall(&self.schema).await {
+        if let Err(error) = self.forget_stall().await {
             self.complain(&error, "cannot clear the stall");
         }
     }
 
-    /// A changed schema of the target ends the pause early.
-    async fn pause_after_failure(&self, pause: Duration, lost: &CancellationToken) {
-        let mut changes = self.engine.schema_changes(&self.schema).await;
+    async fn forget_stall(&self) -> Result<(), Failure> {
+        metrics::set_schema("resolve_stalled", &self.schema, 0.0);
+        bounded(self.engine.checkpoints.clear_stall(&self.schema)).await
+    }
+
+    /// A schema of the target that has changed since the failed pass began ends the pause early.
+    async fn pause_after_failure(
+        &self,
+        pause: Duration,
+        changes: &mut Option<watch::Receiver<u64>>,
+        lost: &CancellationToken,
+    ) {
         let changed = async {
-            match &mut changes {
+            match changes {
                 Some(changes) => drop(changes.changed().await),
                 None => std::future::pending().await,
             }
@@ -219,6 +239,31 @@ impl Task {
 
     fn complain(&self, error: &Failure, what: &'static str) {
         tracing::warn!(schema = %self.schema, error = %chain(error), "{what}");
+    }
+}
+
+/// Gives up a looks-like-hanging answer; the connection it waited on is closed with it.
+async fn bounded<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let late = |_| Failure::new(Disposition::Retry, "wait for the target", "no answer in time");
+    tokio::time::timeout(ANSWER_TIMEOUT, work).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
+}
+
+/// Cleans up after a resolver, however it ended.
+struct Farewell {
+    engine: Arc<Engine>,
+    schema: SchemaId,
+    lease: String,
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        // Otherwise the lease is released when the process has stopped everything else.
+        if std::thread::panicking() {
+            self.engine.leases.stop_renewing(&self.lease);
+        }
+        self.engine.wakes().remove(&self.schema);
+        metrics::set_schema("resolve_leader", &self.schema, 0.0);
+        metrics::set_schema("resolve_stalled", &self.schema, 0.0);
     }
 }
 

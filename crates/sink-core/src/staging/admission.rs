@@ -4,13 +4,15 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::de::{Deserializer as _, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::json_text::{self, JsonTextError};
+use super::key_text::{canonical, canonical_number};
+use super::value_kind::check_kind;
 use crate::apply::plan::{ShapeError, ShapePlan};
 use crate::model::{Change, ColumnSchema, HlcTimestamp, Mutation, RowKey, Shape, TableSchema, ValueClass};
 
@@ -117,9 +119,9 @@ impl RowError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Alignment {
     Unknown,
-    /// The last elements of the key are the target's key, in order.
-    Confirmed,
-    /// They are not.
+    /// The last elements of a key with this many are the target's key, in order.
+    Confirmed(usize),
+    /// They are not, in some row at least.
     Contradicted,
 }
 
@@ -128,11 +130,21 @@ enum Alignment {
 pub struct TableAdmission {
     table: Arc<TableSchema>,
     shapes: RwLock<HashMap<Vec<String>, Arc<KnownShape>>>,
-    alignment: AtomicU8,
+    /// The shape of the row before: the next one hardly ever differs.
+    last_shape: RwLock<Option<Arc<KnownShape>>>,
+    /// Length of the keys whose alignment was confirmed, or one of the two values below.
+    alignment: AtomicUsize,
+    /// The alignment that is known to be stored.
+    stored_alignment: AtomicUsize,
 }
+
+const UNKNOWN: usize = 0;
+const CONTRADICTED: usize = usize::MAX;
 
 #[derive(Debug)]
 struct KnownShape {
+    /// The members in the order in which the row lists them.
+    names: Vec<String>,
     shape: Arc<Shape>,
     /// For each member, in the order in which the row lists them, its column; `None` for computed columns.
     columns: Vec<Option<usize>>,
@@ -144,7 +156,29 @@ impl TableAdmission {
     /// Starts with nothing seen.
     #[must_use]
     pub fn new(table: Arc<TableSchema>) -> Self {
-        Self { table, shapes: RwLock::default(), alignment: AtomicU8::new(0) }
+        let (alignment, stored_alignment) = (AtomicUsize::new(UNKNOWN), AtomicUsize::new(UNKNOWN));
+        Self { table, shapes: RwLock::default(), last_shape: RwLock::default(), alignment, stored_alignment }
+    }
+
+    /// Takes over what an earlier process learned of the source's keys; see [`Self::unstored_alignment`].
+    pub fn restore_alignment(&self, stored: i64) {
+        let alignment = usize::try_from(stored).unwrap_or(CONTRADICTED);
+        self.alignment.store(alignment, Ordering::Relaxed);
+        self.stored_alignment.store(alignment, Ordering::Relaxed);
+    }
+
+    /// What was learned of the source's keys and is not stored yet: their length if the last elements are the target's
+    /// key, -1 if they are not. It must outlive the process, because a deletion may come before the next upsert.
+    #[must_use]
+    pub fn unstored_alignment(&self) -> Option<i64> {
+        let alignment = self.alignment.load(Ordering::Relaxed);
+        let news = alignment != self.stored_alignment.load(Ordering::Relaxed);
+        news.then(|| if alignment == CONTRADICTED { -1 } else { i64::try_from(alignment).unwrap_or(-1) })
+    }
+
+    /// What [`Self::unstored_alignment`] answered is stored now.
+    pub fn note_stored(&self, stored: i64) {
+        self.stored_alignment.store(usize::try_from(stored).unwrap_or(CONTRADICTED), Ordering::Relaxed);
     }
 
     /// The table.
@@ -207,6 +241,16 @@ impl TableAdmission {
     }
 
     fn known_shape(&self, members: &[(Cow<'_, str>, &RawValue)]) -> Result<Arc<KnownShape>, RowError> {
+        let last = self.last_shape.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(last) = last.filter(|last| last.names.iter().eq(members.iter().map(|(name, _)| name))) {
+            return Ok(last);
+        }
+        let known = self.remembered_shape(members)?;
+        *self.last_shape.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&known));
+        Ok(known)
+    }
+
+    fn remembered_shape(&self, members: &[(Cow<'_, str>, &RawValue)]) -> Result<Arc<KnownShape>, RowError> {
         let names: Vec<String> = members.iter().map(|(name, _)| name.clone().into_owned()).collect();
         if let Some(known) = self.shapes.read().unwrap_or_else(PoisonError::into_inner).get(&names) {
             return Ok(Arc::clone(known));
@@ -220,7 +264,8 @@ impl TableAdmission {
         let key_members =
             self.table.primary_key.iter().filter_map(|key| columns.iter().position(|c| *c == Some(*key)));
         let key_members: Vec<usize> = key_members.collect();
-        let known = Arc::new(KnownShape { shape: Arc::new(shape), columns, key_members });
+        let known =
+            Arc::new(KnownShape { names: names.clone(), shape: Arc::new(shape), columns, key_members });
         let mut shapes = self.shapes.write().unwrap_or_else(PoisonError::into_inner);
         if shapes.len() < MAX_REMEMBERED_SHAPES {
             shapes.insert(names, Arc::clone(&known));
@@ -268,7 +313,10 @@ impl TableAdmission {
             if text.len() > 1 {
                 text.push(',');
             }
-            text.push_str(&canonical(value.get()));
+            match column.class {
+                ValueClass::Numeric | ValueClass::Float => text.push_str(&canonical_number(value.get())),
+                _ => text.push_str(&canonical(value.get())),
+            }
         }
         text.push(']');
         Ok(RowKey::from_canonical(text))
@@ -291,7 +339,9 @@ impl TableAdmission {
         }
         let alignment = self.alignment();
         match elements.len() {
-            length if length < expected || (length > expected && alignment != Alignment::Confirmed) => {
+            length
+                if length < expected || (length > expected && alignment != Alignment::Confirmed(length)) =>
+            {
                 Err(RowError::KeyLength { table: self.name(), received: length, expected })
             }
             _ if alignment == Alignment::Contradicted => Err(RowError::KeyOrder(self.name())),
@@ -302,89 +352,28 @@ impl TableAdmission {
 
     fn alignment(&self) -> Alignment {
         match self.alignment.load(Ordering::Relaxed) {
-            0 => Alignment::Unknown,
-            1 => Alignment::Confirmed,
-            _ => Alignment::Contradicted,
+            UNKNOWN => Alignment::Unknown,
+            CONTRADICTED => Alignment::Contradicted,
+            length => Alignment::Confirmed(length),
         }
     }
 
+    /// A row whose key elements are all different shows which belongs to which column; others prove nothing. One row
+    /// that contradicts outweighs any number that confirm.
     fn learn_alignment(&self, elements: &[&RawValue], values: &[&RawValue]) {
-        let tail = elements.len().checked_sub(values.len()).map(|start| &elements[start..]);
-        let same = tail.is_some_and(|tail| {
-            tail.iter().zip(values).all(|(a, b)| canonical(a.get()) == canonical(b.get()))
-        });
-        self.alignment.store(if same { 1 } else { 2 }, Ordering::Relaxed);
-    }
-}
-
-/// A JSON value in one spelling: strings with the escapes of our own writer, everything else as it came.
-fn canonical(value: &str) -> Cow<'_, str> {
-    if !value.starts_with('"') {
-        return Cow::Borrowed(value);
-    }
-    match serde_json::from_str::<Cow<'_, str>>(value) {
-        // A string that needs no escape looks the same everywhere.
-        Ok(Cow::Borrowed(_)) => Cow::Borrowed(value),
-        Ok(text) => serde_json::to_string(&text).map_or(Cow::Borrowed(value), Cow::Owned),
-        Err(_) => Cow::Borrowed(value),
-    }
-}
-
-/// Whether a column takes a value of this kind; the error says what came, in words.
-fn check_kind(column: &ColumnSchema, value: &str) -> Result<(), &'static str> {
-    let first = value.bytes().next().unwrap_or(b' ');
-    let number = first == b'-' || first.is_ascii_digit();
-    match (column.class, first) {
-        (_, b'n') => Ok(()),
-        (ValueClass::Integer(bits), _) if number => check_integer(bits, value),
-        (ValueClass::Integer(_), _) => Err(kind_name(first)),
-        (ValueClass::Float | ValueClass::Numeric, b'"') => match value {
-            "\"NaN\"" | "\"Infinity\"" | "\"-Infinity\"" => Ok(()),
-            _ => Err("a string that is not a number"),
-        },
-        (ValueClass::Float | ValueClass::Numeric, _) if number => Ok(()),
-        (ValueClass::Float | ValueClass::Numeric, _) => Err(kind_name(first)),
-        (ValueClass::Bool, b't' | b'f') | (ValueClass::Text | ValueClass::Json { .. }, _) => Ok(()),
-        (ValueClass::Bool, _) => Err(kind_name(first)),
-        (ValueClass::Bytes, b'"') => check_bytes(value),
-        (ValueClass::Timestamp, b'"') => Ok(()),
-        (ValueClass::Bytes | ValueClass::Timestamp, _) => Err(kind_name(first)),
-        (ValueClass::Array, b'[') => Ok(()),
-        (ValueClass::Array, _) => Err(kind_name(first)),
-        (ValueClass::Composite | ValueClass::Geo { .. }, b'{' | b'"') => Ok(()),
-        (ValueClass::Composite | ValueClass::Geo { .. }, _) => Err(kind_name(first)),
-        (ValueClass::Scalar, b'[' | b'{') => Err(kind_name(first)),
-        (ValueClass::Scalar, _) => Ok(()),
-    }
-}
-
-fn check_integer(bits: u8, value: &str) -> Result<(), &'static str> {
-    if !value.bytes().all(|b| b == b'-' || b.is_ascii_digit()) {
-        return Err("a number that is not an integer");
-    }
-    let limit = 1_i128 << (bits - 1);
-    match value.parse::<i128>() {
-        Ok(number) if (-limit..limit).contains(&number) => Ok(()),
-        _ => Err("an integer outside its range"),
-    }
-}
-
-/// CockroachDB writes bytes as `"\\x…"`.
-fn check_bytes(value: &str) -> Result<(), &'static str> {
-    let digits = value.strip_prefix("\"\\\\x").and_then(|rest| rest.strip_suffix('"'));
-    match digits {
-        Some(digits) if digits.len() % 2 == 0 && digits.bytes().all(|b| b.is_ascii_hexdigit()) => Ok(()),
-        _ => Err("a string that is not \\x and hexadecimal digits"),
-    }
-}
-
-fn kind_name(first: u8) -> &'static str {
-    match first {
-        b'"' => "a string",
-        b'{' => "an object",
-        b'[' => "an array",
-        b't' | b'f' => "a boolean",
-        _ => "a number",
+        if elements.len() == 1 && values.len() == 1 {
+            return;
+        }
+        let elements: Vec<Cow<'_, str>> = elements.iter().map(|element| canonical(element.get())).collect();
+        let values: Vec<Cow<'_, str>> = values.iter().map(|value| canonical(value.get())).collect();
+        let same = elements.ends_with(&values);
+        let distinct = elements.iter().enumerate().all(|(at, element)| !elements[..at].contains(element));
+        let known = self.alignment.load(Ordering::Relaxed);
+        if !same {
+            self.alignment.store(CONTRADICTED, Ordering::Relaxed);
+        } else if distinct && known != CONTRADICTED {
+            self.alignment.store(elements.len(), Ordering::Relaxed);
+        }
     }
 }
 

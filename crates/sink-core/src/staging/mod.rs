@@ -2,8 +2,10 @@
 
 pub mod admission;
 pub mod json_text;
+mod key_text;
 pub mod names;
 pub mod sql;
+mod value_kind;
 
 use std::future::Future;
 

@@ -41,9 +41,12 @@ JOIN pg_namespace n ON n.oid = c.relnamespace \
 WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL \
 AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', $1)";
 
-/// Foreign keys: child schema and table, parent schema and table, action on delete.
+/// Foreign keys: child schema and table, parent schema and table, action on delete and on update, columns
+/// of the parent.
 const FOREIGN_KEYS: &str = "\
-SELECT cn.nspname::text, cc.relname::text, pn.nspname::text, pc.relname::text, f.confdeltype::text \
+SELECT cn.nspname::text, cc.relname::text, pn.nspname::text, pc.relname::text, f.confdeltype::text, f.confupdtype::text, \
+ARRAY(SELECT a.attname::text FROM unnest(f.confkey) AS k(number) \
+JOIN pg_attribute a ON a.attrelid = f.confrelid AND a.attnum = k.number) \
 FROM pg_constraint f JOIN pg_class cc ON cc.oid = f.conrelid JOIN pg_namespace cn ON cn.oid = cc.relnamespace \
 JOIN pg_class pc ON pc.oid = f.confrelid JOIN pg_namespace pn ON pn.oid = pc.relnamespace WHERE f.contype = 'f'";
 
@@ -190,6 +193,7 @@ fn postgres_column(row: &PgRow) -> Result<ColumnSchema, Failure> {
         text_equality,
         generated: row.get(7),
         nullable: row.get(10),
+        update_has_effects: false,
         identity_always: row.get(8),
     })
 }
@@ -230,6 +234,7 @@ fn cockroach_column(row: &PgRow) -> Result<ColumnSchema, Failure> {
         text_equality,
         generated: computed || shard,
         nullable: row.get(7),
+        update_has_effects: false,
         identity_always: row.try_get(6).unwrap_or(false),
     })
 }
@@ -264,12 +269,15 @@ fn add_foreign_keys(tables: &mut Tables, database: &Ident, rows: &[PgRow]) -> Re
         if let Some(child) = tables.get_mut(&child) {
             child.references.push(parent_id);
         }
-        let action: String = row.get(4);
+        let Some(parent) = tables.get_mut(&parent) else { continue };
         // 'a' is NO ACTION, 'r' RESTRICT; the others change or remove rows of the child.
-        if let Some(parent) = tables.get_mut(&parent)
-            && !matches!(action.as_str(), "a" | "r")
-        {
-            parent.delete_has_effects = true;
+        let has_effects = |at: usize| !matches!(row.get::<String, _>(at).as_str(), "a" | "r");
+        parent.delete_has_effects |= has_effects(4);
+        if has_effects(5) {
+            let referenced: Vec<String> = row.get(6);
+            let columns =
+                parent.columns.iter_mut().filter(|c| referenced.iter().any(|name| name == c.name.as_str()));
+            columns.for_each(|column| column.update_has_effects = true);
         }
     }
     for table in tables.values_mut() {

@@ -17,6 +17,8 @@ use crate::model::{Ident, SchemaId, TableId};
 
 /// Longest wait for a connection before the target counts as unreachable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections per database beside the work, for short looks and marks.
+const CONTROL_CONNECTIONS: u32 = 4;
 /// Connections that nobody uses are closed after this time, so a database that is no longer written costs nothing.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Connections are replaced after this time, so that a failover or a changed role setting takes effect.
@@ -56,8 +58,10 @@ pub struct Database {
     area: StagingArea,
     dialect: &'static dyn Dialect,
     pool: PgPool,
-    /// Connections that must not queue behind the work: leases and marks.
+    /// Connections that must not queue behind the work: marks and looks at the state.
     control: PgPool,
+    /// One connection that queues behind nothing: renewing leases.
+    leases: PgPool,
     permits: Arc<Semaphore>,
     schema: SchemaWatcher,
 }
@@ -216,6 +220,7 @@ impl Target {
         for database in self.databases().await {
             database.pool.close().await;
             database.control.close().await;
+            database.leases.close().await;
         }
     }
 }
@@ -238,15 +243,16 @@ impl Database {
                 .max_lifetime(MAX_LIFETIME)
                 .connect_lazy_with(options.clone().database(name.as_str()))
         };
-        let (pool, control) = match shared {
-            Some(home) => (home.pool.clone(), home.control.clone()),
-            None => (pool(config.max_connections.max(2)), pool(2)),
+        let (pool, control, leases) = match shared {
+            Some(home) => (home.pool.clone(), home.control.clone(), home.leases.clone()),
+            None => (pool(config.max_connections.max(2)), pool(CONTROL_CONNECTIONS), pool(1)),
         };
         Self {
             area: StagingArea::new(product, config.staging.clone()),
             dialect: dialect(product),
             pool,
             control,
+            leases,
             permits: Arc::clone(permits),
             schema: SchemaWatcher::default(),
             name,
@@ -289,6 +295,12 @@ impl Database {
             .map_err(|e| Failure::new(Disposition::Halt, ACQUIRE, e))?;
         let inner = self.pool.acquire().await.map_err(|e| failure(ACQUIRE, e))?;
         Ok(Connection { inner, _permit: permit })
+    }
+
+    /// The connection that queues behind nothing.
+    #[must_use]
+    pub fn leases(&self) -> &PgPool {
+        &self.leases
     }
 
     /// The few connections that never queue behind the work.
@@ -388,6 +400,10 @@ fn session_settings(product: Product, options: PgConnectOptions) -> PgConnectOpt
             ("tcp_keepalives_interval", "5"),
             ("tcp_keepalives_count", "3"),
             ("lock_timeout", "30s"),
+            // The order of waits and snapshots is built on this level, whatever the role's default.
+            ("default_transaction_isolation", "read committed"),
+            // One source timestamp may be a whole table; liveness is the lease's business.
+            ("statement_timeout", "0"),
             // The generated statements join a few rows with large tables by key; without statistics on the few,
             // the planner would rather scan the large table.
             ("enable_hashjoin", "off"),
@@ -407,12 +423,10 @@ pub(crate) fn failure(operation: &'static str, error: sqlx::Error) -> Failure {
             };
             let place = place(server);
             let disposition = dialect(Product::PostgreSql).classify(server.code());
-            let text = if may_quote_values(server.code()) {
-                masked(server.message())
-            } else {
-                server.message().into()
-            };
-            Failure::new(disposition, operation, text).at(place)
+            // The same work succeeds once the statement is planned anew.
+            let stale_plan = server.code() == "0A000" && server.message().contains("cached plan");
+            let disposition = if stale_plan { Disposition::Retry } else { disposition };
+            Failure::new(disposition, operation, text_of(server)).at(place)
         }
         sqlx::Error::Io(_)
         | sqlx::Error::Protocol(_)
@@ -433,6 +447,7 @@ fn place(server: &PgDatabaseError) -> Place {
         table,
         column: server.column().map(str::to_owned),
         constraint: server.constraint().map(str::to_owned),
+        row: None,
         sqlstate: Some(server.code().to_owned()),
     }
 }
@@ -444,10 +459,25 @@ fn may_quote_values(sqlstate: &str) -> bool {
     !NAMES_ONLY.iter().any(|class| sqlstate.starts_with(class))
 }
 
-/// The message with everything between double quotes blanked.
+/// The server's message as far as it can hold no row value.
+fn text_of(server: &PgDatabaseError) -> String {
+    // What a trigger or function raises may say anything, under any code.
+    if server.code().starts_with("P0") || server.routine() == Some("exec_stmt_raise") {
+        return "raised by a function or trigger of the target; its text is withheld, for it may hold values"
+            .into();
+    }
+    if may_quote_values(server.code()) { masked(server.message()) } else { server.message().to_owned() }
+}
+
+/// The message with everything from the first to the last double quote blanked: a value may hold quotes itself.
 fn masked(message: &str) -> String {
-    let parts = message.split('"').enumerate();
-    parts.map(|(at, part)| if at % 2 == 0 { part } else { "\"…\"" }).collect()
+    match (message.find('"'), message.rfind('"')) {
+        (Some(first), Some(last)) if first < last => {
+            format!("{}\"…\"{}", &message[..first], &message[last + 1..])
+        }
+        (Some(first), _) => format!("{}\"…\"", &message[..first]),
+        (None, _) => message.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -463,5 +493,6 @@ mod tests {
             "invalid input syntax for type integer: \"…\""
         );
         assert_eq!(masked("unbalanced \"secret"), "unbalanced \"…\"");
+        assert_eq!(masked("for type uuid: \"a\"SECRET\"b\" here"), "for type uuid: \"…\" here");
     }
 }

@@ -1,6 +1,7 @@
 //! Applies by SQL: one statement per slice on PostgreSQL, one transaction per slice on CockroachDB.
 
 mod execute;
+mod locate;
 mod pieces;
 mod quarantine;
 mod rows;
@@ -8,15 +9,19 @@ mod staged;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use self::staged::StagedSpan;
 use super::{Applied, Applier, Changes, Unit};
-use crate::failure::Failure;
+use crate::failure::{Disposition, Failure};
 use crate::metrics;
 use crate::model::TableId;
 use crate::staging::sql::registry::Registry;
 use crate::target::Target;
+
+/// Longest wait for one unit. A single source timestamp may be a large table, so this only bounds the wait for an answer
+/// that was lost without a trace; the frontier tells afterwards whether the work was done.
+const LONGEST_ANSWER: Duration = Duration::from_secs(6 * 3600);
 
 /// How to apply.
 #[derive(Debug, Clone, Copy)]
@@ -66,13 +71,18 @@ impl Applier for SqlApplier {
     async fn apply(&self, unit: &Unit<'_>) -> Result<Applied, Failure> {
         let started = Instant::now();
         let database = self.target.database(&unit.schema.database).await?;
-        let result = match unit.changes {
-            Changes::Rows(batches) => self.apply_rows(&database, unit.schema, batches).await,
-            Changes::Staged { window, guard, indivisible } => {
-                let span = StagedSpan { window, guard, indivisible };
-                Box::pin(self.apply_staged(&database, unit, span)).await
+        let work = async {
+            match unit.changes {
+                Changes::Rows(batches) => self.apply_rows(&database, unit.schema, batches).await,
+                Changes::Staged { window, guard, indivisible } => {
+                    let span = StagedSpan { window, guard, indivisible };
+                    self.apply_staged(&database, unit, span).await
+                }
             }
         };
+        let result = tokio::time::timeout(LONGEST_ANSWER, Box::pin(work)).await.unwrap_or_else(|elapsed| {
+            Err(Failure::new(Disposition::Retry, "wait for the target to apply rows", elapsed))
+        });
         match &result {
             Ok(_) => metrics::observe_schema("apply_duration_seconds", unit.schema, started.elapsed()),
             Err(_) => metrics::count_schema("apply_errors_total", unit.schema, 1),

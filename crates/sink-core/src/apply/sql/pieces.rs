@@ -38,10 +38,10 @@ impl SqlApplier {
         }
         let mut counts = Counts::new(attempt.plans.len());
         for table in 0..attempt.plans.len() {
-            write_table(&mut connection, attempt, table, Writes::Upserts, limit, &mut counts).await?;
+            write_table(&mut connection, attempt, table, Page::Upserts, limit, &mut counts).await?;
         }
         for table in (0..attempt.plans.len()).rev() {
-            write_table(&mut connection, attempt, table, Writes::Clear, limit, &mut counts).await?;
+            write_table(&mut connection, attempt, table, Page::Deletions, limit, &mut counts).await?;
         }
         let last = attempt.statements(attempt.options(true, Writes::FrontierOnly));
         let mut ignored = Counts::new(attempt.plans.len());
@@ -50,19 +50,25 @@ impl SqlApplier {
     }
 }
 
+/// Upserts come parents first, deletions children first, so they are paged through apart.
+#[derive(Debug, Clone, Copy)]
+enum Page {
+    Upserts,
+    Deletions,
+}
+
 /// Writes the upserts or the deletions of one table, page by page in order of the key.
 async fn write_table(
     connection: &mut PgConnection,
     attempt: &Attempt<'_>,
     table: usize,
-    writes: Writes,
+    which: Page,
     limit: u32,
     counts: &mut Counts,
 ) -> Result<(), Failure> {
     let mut last = String::new();
     loop {
-        let deletions = writes == Writes::Clear;
-        let keys = page(connection, attempt, &attempt.plans[table], deletions, &last, limit).await?;
+        let keys = page(connection, attempt, &attempt.plans[table], which, &last, limit).await?;
         let Some(end) = keys.last().cloned() else { return Ok(()) };
         // The frontier stays where it is: this only makes sure that it is still ours.
         let stay = Advance { to: attempt.advance.from, ..attempt.advance };
@@ -71,6 +77,8 @@ async fn write_table(
         let mut values: Values<'_> = attempt.values();
         values.keys = vec![Vec::new(); attempt.plans.len()];
         values.keys[table] = keys;
+        // The keys decide what is written: at one timestamp a key has either an upsert or a deletion.
+        let writes = Writes::All;
         let form = SliceOptions { fence: false, guard: attempt.guard, writes, rows: Rows::StagedKeys };
         let mut tx = connection.begin().await.map_err(|e| failure(APPLY, e))?;
         let mut each = Counts::new(attempt.plans.len());
@@ -79,11 +87,8 @@ async fn write_table(
         let mut each = Counts::new(attempt.plans.len());
         execute::all(&mut tx, &attempt.statements(form), &mut values, &mut each).await?;
         tx.commit().await.map_err(|e| failure(APPLY, e))?;
-        if deletions {
-            counts.deletes[table] += each.deletes[table];
-        } else {
-            counts.upserts[table] += each.upserts[table];
-        }
+        counts.deletes[table] += each.deletes[table];
+        counts.upserts[table] += each.upserts[table];
         last = end;
     }
 }
@@ -93,11 +98,14 @@ async fn page(
     connection: &mut PgConnection,
     attempt: &Attempt<'_>,
     plan: &TablePlan,
-    deletions: bool,
+    which: Page,
     after: &str,
     limit: u32,
 ) -> Result<Vec<String>, Failure> {
-    let comparison = if deletions { "=" } else { "<>" };
+    let comparison = match which {
+        Page::Upserts => "<>",
+        Page::Deletions => "=",
+    };
     let sql = format!(
         "SELECT DISTINCT key FROM {} WHERE (nanos, logical) > ($1, $2) AND (nanos, logical) <= ($3, $4) \
          AND shape {comparison} {} AND key > $5 ORDER BY key LIMIT $6",

@@ -22,9 +22,9 @@ const MAX_REFUSED: usize = 1_000;
 
 /// A row of the slice: table number and index key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Suspect {
-    table: usize,
-    key: String,
+pub(super) struct Suspect {
+    pub(super) table: usize,
+    pub(super) key: String,
     why: Option<(String, String)>,
 }
 
@@ -92,7 +92,7 @@ async fn tell_apart(
 }
 
 /// Writes rows and takes that back. Answers why they are refused, if they are; other failures are passed on.
-async fn try_rows(
+pub(super) async fn try_rows(
     tx: &mut PgConnection,
     attempt: &Attempt<'_>,
     rows: &[Suspect],
@@ -137,15 +137,17 @@ async fn write(
             if error.sqlstate() != Some("23505") {
                 return Err(error);
             }
-            execute::all(tx, &forms, &mut values, &mut Counts::new(attempt.plans.len()))
-                .await
-                .map_err(|_| error)
+            let cleared = execute::all(tx, &forms, &mut values, &mut Counts::new(attempt.plans.len())).await;
+            cleared.map_err(|other| match other.disposition() {
+                Disposition::Halt | Disposition::Defer => error,
+                Disposition::Retry | Disposition::Fenced => other,
+            })
         }
     }
 }
 
 /// The rows of the slice.
-async fn rows_of(tx: &mut PgConnection, attempt: &Attempt<'_>) -> Result<Vec<Suspect>, Failure> {
+pub(super) async fn rows_of(tx: &mut PgConnection, attempt: &Attempt<'_>) -> Result<Vec<Suspect>, Failure> {
     let mut suspects = Vec::new();
     for (table, plan) in attempt.plans.iter().enumerate() {
         let sql =

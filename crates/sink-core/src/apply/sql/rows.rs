@@ -10,7 +10,7 @@ use super::execute::{self, APPLY, Counts, Values};
 use super::staged::{UNIQUE_VIOLATION, in_order};
 use crate::apply::plan::{Fold, TablePlan};
 use crate::apply::{Applied, Durability};
-use crate::failure::Failure;
+use crate::failure::{Disposition, Failure};
 use crate::model::{Batch, Change, HlcTimestamp, Mutation, RowKey, SchemaId, Shape};
 use crate::staging::Window;
 use crate::target::dialect::{Rows, SliceOptions, Writes};
@@ -58,7 +58,7 @@ impl SqlApplier {
     }
 
     async fn plan_rows(&self, database: &Database, batch: &Batch<'_>) -> Result<TablePlan, Failure> {
-        let staged = self.registry.ensure_table(database, &batch.table.id).await?;
+        let staged = self.registry.ensure_table(database, &batch.table).await?;
         let mut shapes: BTreeMap<i64, Arc<Shape>> = BTreeMap::new();
         for row in &batch.rows {
             if let Change::Upsert { shape, .. } = &row.change {
@@ -87,11 +87,18 @@ impl SqlApplier {
         let input: Vec<Vec<&Mutation<'_>>> = used.iter().map(|at| input[*at].clone()).collect();
         let large = input.iter().flatten().map(|row| row.size_bytes()).sum::<usize>() > MAX_STATEMENT_BYTES;
         let mut connection = database.connection().await?;
-        let mut result = self.write_plainly(&mut connection, database, schema, &some, input.clone()).await;
+        let deletes = input.iter().flatten().any(|row| row.change == Change::Delete);
+        let mut result = if deletes {
+            self.write_news(&mut connection, database, schema, &some, input.clone(), &[Writes::All]).await
+        } else {
+            self.write_plainly(&mut connection, database, schema, &some, input.clone()).await
+        };
         if result.as_ref().is_err_and(|e| e.sqlstate() == Some(UNIQUE_VIOLATION)) {
-            // What it fails with instead would only say that this way was barred too.
-            if let Ok(counts) = self.clear_then_write(&mut connection, database, schema, &some, input).await {
-                result = Ok(counts);
+            let forms = [Writes::Clear, Writes::Upserts];
+            match self.write_news(&mut connection, database, schema, &some, input, &forms).await {
+                // That the target refuses this as well says no more than its first answer.
+                Err(error) if matches!(error.disposition(), Disposition::Halt | Disposition::Defer) => {}
+                other => result = other,
             }
         }
         if large {
@@ -125,26 +132,30 @@ impl SqlApplier {
         Ok(counts)
     }
 
-    /// Lets unique values move between rows: what is news is found out first, so that nothing else gives up a value.
-    async fn clear_then_write(
+    /// Finds out first what is news, then writes that in statements of their own. An upsert sees the newest version of
+    /// its row whatever it waited for; a deletion sees only rows that were there when its statement began, so it must
+    /// begin after the waits for the guard are over. And nothing but news may give up a unique value.
+    async fn write_news(
         &self,
         connection: &mut PgConnection,
         database: &Database,
         schema: &SchemaId,
         plans: &[TablePlan],
         input: Vec<Vec<&Mutation<'_>>>,
+        forms: &[Writes],
     ) -> Result<Counts, Failure> {
         let guard = !self.config.assume_idempotent;
         let first = SliceOptions { fence: true, guard, writes: Writes::FrontierOnly, rows: Rows::Input };
-        let form = |writes| SliceOptions { fence: false, guard: false, writes, rows: Rows::Input };
         let slice = |options| database.dialect().slice(database.area(), plans, options);
         let mut values = values(schema, input);
         let mut counts = Counts::new(plans.len());
         let mut tx = connection.begin().await.map_err(|e| failure(APPLY, e))?;
-        execute::all(&mut tx, &slice(first), &mut values, &mut Counts::new(plans.len())).await?;
-        execute::all(&mut tx, &slice(form(Writes::Clear)), &mut values, &mut Counts::new(plans.len()))
-            .await?;
-        execute::all(&mut tx, &slice(form(Writes::Upserts)), &mut values, &mut counts).await?;
+        execute::all(&mut tx, &slice(first), &mut values, &mut counts).await?;
+        for writes in forms {
+            counts = Counts::new(plans.len());
+            let form = SliceOptions { fence: false, guard: false, writes: *writes, rows: Rows::Input };
+            execute::all(&mut tx, &slice(form), &mut values, &mut counts).await?;
+        }
         tx.commit().await.map_err(|e| failure(APPLY, e))?;
         Ok(counts)
     }

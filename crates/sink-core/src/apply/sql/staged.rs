@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::execute::{self, APPLY, Counts, Values};
-use super::{SqlApplier, quarantine};
+use super::{SqlApplier, locate, quarantine};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::apply::order::parents_first;
@@ -73,16 +73,21 @@ impl SqlApplier {
             result = attempt.plain().await;
         }
         if result.as_ref().is_err_and(|e| e.sqlstate() == Some(UNIQUE_VIOLATION)) {
-            // What it fails with instead would only say that this way was barred too.
-            if let Ok(counts) = attempt.clear_then_upsert().await {
-                result = Ok(counts);
+            match attempt.clear_then_upsert().await {
+                // That the target refuses this as well says no more than its first answer.
+                Err(error) if matches!(error.disposition(), Disposition::Halt | Disposition::Defer) => {}
+                other => result = other,
             }
         }
         let refused = result.as_ref().is_err_and(|e| e.disposition() == Disposition::Halt);
-        if refused && unit.on_row_error == OnRowError::Quarantine {
+        if result.as_ref().is_err_and(Failure::is_about_rows) && unit.on_row_error == OnRowError::Quarantine {
             return quarantine::apply(&attempt).await;
         }
-        Ok(applied(&attempt, &result?))
+        match result {
+            Ok(counts) => Ok(applied(&attempt, &counts)),
+            Err(error) if refused && indivisible => Err(locate::name_row(&attempt, error).await),
+            Err(error) => Err(error),
+        }
     }
 
     /// Plans for the tables with rows in the window, parents first where the product needs it.
@@ -95,7 +100,7 @@ impl SqlApplier {
         let pending = self.registry.pending(database, unit.schema, window, false).await?;
         let schema = database.schema().current(database).await?;
         let mut plans = Vec::with_capacity(pending.tables.len());
-        for (staged, mut shapes) in pending.tables {
+        for (mut staged, mut shapes) in pending.tables {
             let mut plan = plan_of(&schema, &staged, &shapes);
             if plan.is_err() {
                 // The index is coarse: what does not fit may be of rows that were applied before the target changed.
@@ -104,6 +109,8 @@ impl SqlApplier {
                     continue;
                 }
                 shapes.retain(|shape| there.contains(&shape.id()));
+                // And another process may have registered the new key.
+                staged = self.registry.reread_table(database, &staged.staging_table).await?;
                 plan = plan_of(&schema, &staged, &shapes);
             }
             let mut plan = plan?;
@@ -127,6 +134,15 @@ fn plan_of(
         let place = Place { table: Some(staged.table.clone()), ..Place::default() };
         Failure::new(Disposition::Halt, APPLY, reason).at(place)
     })?;
+    if StagedTable::key_columns_of(table) != staged.key_columns {
+        let reason = format!(
+            "the primary key of the target has changed; rows are staged under the key {}; restore it until they are \
+             applied, or reset the schema",
+            staged.key_columns
+        );
+        let place = Place { table: Some(staged.table.clone()), ..Place::default() };
+        return Err(Failure::new(Disposition::Halt, APPLY, reason).at(place));
+    }
     TablePlan::new(table.clone(), staged.staging_table.clone(), staged.guard_table.clone(), shapes)
 }
 
@@ -193,9 +209,11 @@ impl Attempt<'_> {
         self.run(&[self.options(true, Writes::FrontierOnly), self.options(false, Writes::All)]).await
     }
 
-    /// Lets unique values move between rows: first everything that gives a value up is removed, then all is written.
+    /// Lets unique values move between rows: first every row that changes one gives it up, then all is written. The
+    /// fence comes by itself, because only a statement that starts after it sees immediate writes that it waited for.
     async fn clear_then_upsert(&self) -> Result<Counts, Failure> {
-        self.run(&[self.options(true, Writes::Clear), self.options(false, Writes::Upserts)]).await
+        let fence = self.options(true, Writes::FrontierOnly);
+        self.run(&[fence, self.options(false, Writes::Clear), self.options(false, Writes::Upserts)]).await
     }
 
     async fn run(&self, forms: &[SliceOptions]) -> Result<Counts, Failure> {

@@ -37,7 +37,7 @@ impl LeaseTable {
             .bind(self.nonce.to_string())
             .bind(&self.hostname);
         let row =
-            query.fetch_optional(self.home.control()).await.map_err(|e| failure("acquire a lease", e))?;
+            query.fetch_optional(self.home.leases()).await.map_err(|e| failure("acquire a lease", e))?;
         Ok(row.is_some())
     }
 
@@ -49,7 +49,7 @@ impl LeaseTable {
             self.home.area().table("leases")
         );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(duration()).bind(self.nonce.to_string()).bind(names);
-        let rows = query.fetch_all(self.home.control()).await.map_err(|e| failure("renew leases", e))?;
+        let rows = query.fetch_all(self.home.leases()).await.map_err(|e| failure("renew leases", e))?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
@@ -60,7 +60,7 @@ impl LeaseTable {
             self.home.area().table("leases")
         );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(self.nonce.to_string()).bind(names);
-        query.execute(self.home.control()).await.map(drop).map_err(|e| failure("release leases", e))
+        query.execute(self.home.leases()).await.map(drop).map_err(|e| failure("release leases", e))
     }
 }
 

@@ -32,13 +32,15 @@ pub(super) async fn cut(
         over = earliest(over, group_over);
     }
     Ok(match (first, over) {
-        // One timestamp has more rows than the limit: it goes alone and whole.
-        (Some(first), Some(over)) if first == over => Slice { upto: first, indivisible: true },
-        (Some(first), Some(over)) => {
-            let upto = over.predecessor();
-            Slice { upto, indivisible: max_rows == 1 || upto == first }
+        (None, _) => Slice { upto: window.upto, indivisible: true },
+        // One timestamp alone, because that is asked for or because it has more rows than the limit.
+        (Some(first), over) if max_rows == 1 || over == Some(first) => {
+            Slice { upto: first, indivisible: true }
         }
-        (first, _) => Slice { upto: window.upto, indivisible: first.is_none() || max_rows == 1 },
+        (Some(first), Some(over)) => {
+            Slice { upto: over.predecessor(), indivisible: over.predecessor() == first }
+        }
+        (Some(_), None) => Slice { upto: window.upto, indivisible: false },
     })
 }
 
@@ -53,17 +55,22 @@ async fn bounds(
     window: Window,
     max_rows: u32,
 ) -> Result<(Option<HlcTimestamp>, Option<HlcTimestamp>), Failure> {
-    let each = tables.iter().map(|staged| {
-        format!(
-            "SELECT nanos, logical FROM {} \
-             WHERE (nanos, logical) > ($1, $2) AND (nanos, logical) <= ($3, $4)",
-            database.area().table(&staged.staging_table)
-        )
-    });
-    let all = each.collect::<Vec<_>>().join(" UNION ALL ");
+    // Each branch is limited for itself: a few steps along its index, instead of sorting the whole window.
+    let branches = |limit: &str| {
+        let each = tables.iter().map(|staged| {
+            format!(
+                "(SELECT nanos, logical FROM {} WHERE (nanos, logical) > ($1, $2) AND (nanos, logical) <= ($3, $4) \
+                 ORDER BY nanos, logical LIMIT {limit})",
+                database.area().table(&staged.staging_table)
+            )
+        });
+        each.collect::<Vec<_>>().join(" UNION ALL ")
+    };
     let sql = format!(
-        "(SELECT 0, nanos, logical FROM ({all}) AS a ORDER BY nanos, logical LIMIT 1) UNION ALL \
-         (SELECT 1, nanos, logical FROM ({all}) AS a ORDER BY nanos, logical LIMIT 1 OFFSET $5)"
+        "(SELECT 0::int4, nanos, logical FROM ({}) AS a ORDER BY nanos, logical LIMIT 1) UNION ALL \
+         (SELECT 1::int4, nanos, logical FROM ({}) AS a ORDER BY nanos, logical LIMIT 1 OFFSET $5)",
+        branches("1"),
+        branches("$5 + 1")
     );
     let query = sqlx::query(AssertSqlSafe(sql))
         .bind(window.after.nanos())
@@ -75,11 +82,10 @@ async fn bounds(
     let rows = query.fetch_all(&mut *connection).await.map_err(|e| failure(CUT, e))?;
     let (mut first, mut over) = (None, None);
     for row in &rows {
-        let at = timestamp(row.get(1), row.get(2))?;
-        if first.is_none() {
-            first = Some(at);
-        } else {
-            over = Some(at);
+        let at = Some(timestamp(row.get(1), row.get(2))?);
+        match row.get::<i32, _>(0) {
+            0 => first = at,
+            _ => over = at,
         }
     }
     Ok((first, over))

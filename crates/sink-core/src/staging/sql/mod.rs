@@ -16,7 +16,7 @@ use super::names::bucket_of;
 use super::{Slice, StageCounts, Stager, Window};
 use crate::failure::{Disposition, Failure};
 use crate::metrics;
-use crate::model::{Batch, HlcTimestamp, Mutation, SchemaId, TableId};
+use crate::model::{Batch, HlcTimestamp, Mutation, SchemaId, TableId, TableSchema};
 use crate::target::Target;
 use crate::target::pool::{Database, failure};
 
@@ -62,6 +62,24 @@ impl SqlStager {
         }
     }
 
+    /// See [`Registry::alignment`].
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn alignment(&self, table: &TableSchema) -> Result<Option<i64>, Failure> {
+        let database = self.target.database(&table.id.schema.database).await?;
+        self.registry.alignment(&database, table).await
+    }
+
+    /// See [`Registry::store_alignment`].
+    ///
+    /// # Errors
+    /// If it cannot be stored.
+    pub async fn store_alignment(&self, table: &TableSchema, alignment: i64) -> Result<(), Failure> {
+        let database = self.target.database(&table.id.schema.database).await?;
+        self.registry.store_alignment(&database, table, alignment).await
+    }
+
     /// Makes sure that the schema has a frontier, before anything refers to it.
     ///
     /// # Errors
@@ -95,7 +113,7 @@ impl SqlStager {
     ) -> Result<Vec<Chunk<'a>>, Failure> {
         let mut chunks = Vec::new();
         for batch in batches {
-            let staged = self.registry.ensure_table(database, &batch.table.id).await?;
+            let staged = self.registry.ensure_table(database, &batch.table).await?;
             self.registry.ensure_shapes(database, &staged, batch).await?;
             let mut rows: Vec<&Mutation<'_>> = batch.rows.iter().collect();
             // Stable, so that of two rows at one time and key the later one stays last. One order for everybody

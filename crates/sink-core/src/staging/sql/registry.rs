@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::super::Window;
 use super::super::names::{self, bucket_end, bucket_of};
-use crate::failure::{Disposition, Failure};
-use crate::model::{Batch, Change, HlcTimestamp, Ident, SchemaId, Shape, TableId};
+use crate::failure::{Disposition, Failure, Place};
+use crate::model::{Batch, Change, HlcTimestamp, Ident, SchemaId, Shape, TableId, TableSchema};
 use crate::target::pool::{Database, failure, run_ddl};
 
 const REGISTER: &str = "register a staging table";
@@ -26,6 +26,17 @@ pub struct StagedTable {
     pub staging_table: String,
     /// Name of its guard table.
     pub guard_table: String,
+    /// Columns of the target's primary key, in the order in which staged keys list them; a JSON array.
+    pub key_columns: String,
+}
+
+impl StagedTable {
+    /// What [`Self::key_columns`] is for a table.
+    #[must_use]
+    pub fn key_columns_of(table: &TableSchema) -> String {
+        let names: Vec<&str> = table.key_columns().map(|column| column.name.as_str()).collect();
+        serde_json::to_string(&names).expect("strings always serialise")
+    }
 }
 
 /// The tables that may have rows in a window, with the shapes of those rows.
@@ -60,22 +71,25 @@ impl Registry {
     pub async fn ensure_table(
         &self,
         database: &Database,
-        table: &TableId,
+        schema: &TableSchema,
     ) -> Result<Arc<StagedTable>, Failure> {
-        if let Some(known) = self.lock().by_table.get(table) {
+        let (table, key_columns) = (&schema.id, StagedTable::key_columns_of(schema));
+        if let Some(known) = self.lock().by_table.get(table).filter(|known| known.key_columns == key_columns)
+        {
             return Ok(Arc::clone(known));
         }
         let staged = StagedTable {
             table: table.clone(),
             staging_table: names::staging_table(table),
             guard_table: names::guard_table(table),
+            key_columns,
         };
         let ddl = database.dialect().staging_ddl(database.area(), &staged.staging_table, &staged.guard_table);
         let mut connection = database.connection().await?;
         run_ddl(&mut connection, ddl, REGISTER).await?;
         let sql = format!(
-            "INSERT INTO {} (staging_table, guard_table, target_db, target_schema, target_table) \
-             VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+            "INSERT INTO {} (staging_table, guard_table, target_db, target_schema, target_table, key_columns) \
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
             database.area().table("staged_tables")
         );
         let query = sqlx::query(AssertSqlSafe(sql))
@@ -83,8 +97,10 @@ impl Registry {
             .bind(&staged.guard_table)
             .bind(table.schema.database.as_str())
             .bind(table.schema.schema.as_str())
-            .bind(table.table.as_str());
+            .bind(table.table.as_str())
+            .bind(&staged.key_columns);
         query.execute(&mut *connection).await.map_err(|e| failure(REGISTER, e))?;
+        take_key_columns(&mut connection, database, &staged).await?;
         Ok(self.remember_table(staged))
     }
 
@@ -134,7 +150,10 @@ impl Registry {
         window: Window,
         bounded: bool,
     ) -> Result<Pending, Failure> {
-        let (first, last) = (bucket_of(window.after), bucket_of(window.upto));
+        // What ends with a stretch needs nothing more from it.
+        let done = bucket_of(window.after);
+        let first = if window.after == bucket_end(done) { done + 1 } else { done };
+        let last = bucket_of(window.upto);
         let limit = if bounded { MAX_WINDOW_ENTRIES + 1 } else { i64::MAX };
         let mut entries = entries(database, schema, first, last, limit).await?;
         let mut upto = window.upto;
@@ -167,6 +186,54 @@ impl Registry {
         Ok(Pending { upto, tables })
     }
 
+    /// What earlier processes learned of the source's keys of a table.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub async fn alignment(&self, database: &Database, table: &TableSchema) -> Result<Option<i64>, Failure> {
+        let sql = format!(
+            "SELECT source_key FROM {} WHERE staging_table = $1 AND key_columns = $2",
+            database.area().table("staged_tables")
+        );
+        let query = sqlx::query_scalar::<_, Option<i64>>(AssertSqlSafe(sql))
+            .bind(names::staging_table(&table.id))
+            .bind(StagedTable::key_columns_of(table));
+        let stored = query.fetch_optional(database.control()).await.map_err(|e| failure(LOOK_UP, e))?;
+        Ok(stored.flatten())
+    }
+
+    /// Keeps what was learned of the source's keys of a table. That they contradict the target's is never unlearned.
+    ///
+    /// # Errors
+    /// If the statement fails.
+    pub async fn store_alignment(
+        &self,
+        database: &Database,
+        table: &TableSchema,
+        alignment: i64,
+    ) -> Result<(), Failure> {
+        let staged = self.ensure_table(database, table).await?;
+        let sql = format!(
+            "UPDATE {} SET source_key = $2 WHERE staging_table = $1 AND COALESCE(source_key, 0) >= 0",
+            database.area().table("staged_tables")
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(&staged.staging_table).bind(alignment);
+        query.execute(database.control()).await.map(drop).map_err(|e| failure(REGISTER, e))
+    }
+
+    /// The registered staging table, read again because what we remember does not fit.
+    ///
+    /// # Errors
+    /// If it is not registered.
+    pub async fn reread_table(
+        &self,
+        database: &Database,
+        staging_table: &str,
+    ) -> Result<Arc<StagedTable>, Failure> {
+        self.lock().by_name.remove(&(database.name().clone(), staging_table.to_owned()));
+        self.staged_table(database, staging_table).await
+    }
+
     /// Forgets the tables of a schema, because somebody dropped one.
     pub fn forget(&self, schema: &SchemaId) {
         let mut known = self.lock();
@@ -185,7 +252,7 @@ impl Registry {
             return Ok(Arc::clone(known));
         }
         let sql = format!(
-            "SELECT guard_table, target_db, target_schema, target_table FROM {} WHERE staging_table = $1",
+            "SELECT guard_table, target_db, target_schema, target_table, key_columns FROM {} WHERE staging_table = $1",
             database.area().table("staged_tables")
         );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(staging_table);
@@ -199,6 +266,7 @@ impl Registry {
             table,
             staging_table: staging_table.to_owned(),
             guard_table: row.get(0),
+            key_columns: row.get(4),
         }))
     }
 
@@ -238,6 +306,43 @@ impl Registry {
     fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Makes the registered key columns those of the target. Staged keys list their values in the registered order, so
+/// that is only possible while nothing waits to be applied.
+async fn take_key_columns(
+    connection: &mut PgConnection,
+    database: &Database,
+    staged: &StagedTable,
+) -> Result<(), Failure> {
+    let (area, schema) = (database.area(), &staged.table.schema);
+    let sql = format!(
+        "UPDATE {registry} t SET key_columns = $2, source_key = NULL WHERE t.staging_table = $1 AND t.key_columns <> $2 \
+         AND NOT EXISTS (SELECT 1 FROM {staging} s WHERE (s.nanos, s.logical) > (SELECT f.applied_nanos, f.applied_logical \
+         FROM {frontiers} f WHERE f.target_db = $3 AND f.target_schema = $4))",
+        registry = area.table("staged_tables"),
+        staging = area.table(&staged.staging_table),
+        frontiers = area.table("frontiers")
+    );
+    let query = sqlx::query(AssertSqlSafe(sql))
+        .bind(&staged.staging_table)
+        .bind(&staged.key_columns)
+        .bind(schema.database.as_str())
+        .bind(schema.schema.as_str());
+    query.execute(&mut *connection).await.map_err(|e| failure(REGISTER, e))?;
+    let sql = format!("SELECT key_columns FROM {} WHERE staging_table = $1", area.table("staged_tables"));
+    let query = sqlx::query_scalar::<_, String>(AssertSqlSafe(sql)).bind(&staged.staging_table);
+    let registered = query.fetch_one(&mut *connection).await.map_err(|e| failure(REGISTER, e))?;
+    if registered == staged.key_columns {
+        return Ok(());
+    }
+    let place = Place { table: Some(staged.table.clone()), ..Place::default() };
+    let reason = format!(
+        "the primary key of the target is now {}, but rows are staged under the key {registered}; restore that key until \
+         they are applied, or reset the schema",
+        staged.key_columns
+    );
+    Err(Failure::new(Disposition::Defer, REGISTER, reason).at(place))
 }
 
 /// Index entries (bucket, staging table, shape) in order of time.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 use super::super::names::{bucket_end, bucket_of};
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
 use crate::model::{HlcTimestamp, SchemaId};
 use crate::target::Product;
 use crate::target::pool::{Database, failure};
@@ -21,9 +21,7 @@ const TRUNCATE_ABOVE_BYTES: i64 = 1 << 20;
 
 /// See [`super::super::Stager::retire`]. With `sweep`, every table is looked at from its beginning.
 ///
-/// Every statement checks in its own snapshot that the frontier is at or above `upto`: what such a snapshot shows at
-/// or below `upto` is dead, even if an operator moves the frontier back a moment later, because the source sends
-/// again what it is asked for after that.
+/// Every statement checks that the frontier is at or above `upto`, and keeps it there ([`passed`]).
 pub(super) async fn retire(
     database: &Database,
     schema: &SchemaId,
@@ -39,7 +37,11 @@ pub(super) async fn retire(
     for (staging_table, from) in tables {
         let removed = remove_rows(&mut connection, database, schema, &staging_table, from, upto).await?;
         if database.dialect().product() == Product::PostgreSql {
-            give_back_space(&mut connection, database, schema, &staging_table, removed).await?;
+            // Space is only space: without the privilege to truncate, the rest is forgotten all the same.
+            let given = give_back_space(&mut connection, database, schema, &staging_table, removed).await;
+            if let Err(error) = given {
+                tracing::warn!(%schema, staging_table, error = %chain(&error), "space was not given back");
+            }
         }
     }
     remove_entries(&mut connection, database, schema, upto).await
@@ -90,22 +92,18 @@ async fn remove_rows(
     from: HlcTimestamp,
     upto: HlcTimestamp,
 ) -> Result<u64, Failure> {
-    let sql = format!(
-        "{} AND EXISTS (SELECT 1 FROM {} WHERE target_db = $6 AND target_schema = $7 \
-         AND (applied_nanos, applied_logical) >= ($3, $4))",
-        database.dialect().retire(database.area(), staging_table),
-        database.area().table("frontiers")
-    );
+    let delete = database.dialect().retire(database.area(), staging_table);
+    let sql = format!("WITH passed AS ({}) {delete}", passed(database));
     let mut total = 0;
     loop {
         let query = sqlx::query(AssertSqlSafe(sql.clone()))
-            .bind(from.nanos())
-            .bind(i64::from(from.logical()))
+            .bind(schema.database.as_str())
+            .bind(schema.schema.as_str())
             .bind(upto.nanos())
             .bind(i64::from(upto.logical()))
-            .bind(CHUNK_ROWS)
-            .bind(schema.database.as_str())
-            .bind(schema.schema.as_str());
+            .bind(from.nanos())
+            .bind(i64::from(from.logical()))
+            .bind(CHUNK_ROWS);
         let done = query.execute(&mut *connection).await.map_err(|e| failure(RETIRE, e))?;
         total += done.rows_affected();
         if done.rows_affected() < CHUNK_ROWS.unsigned_abs() {
@@ -182,6 +180,20 @@ async fn has_live_rows(
     query.fetch_one(connection).await.map_err(|e| failure(RETIRE, e))
 }
 
+/// The condition under which anything at or below `($3, $4)` may be forgotten. The lock lets the frontier go on and
+/// keeps an operator from moving it back while the statement runs: what the source sends again after that must stay.
+fn passed(database: &Database) -> String {
+    let lock = match database.dialect().product() {
+        Product::PostgreSql => " FOR KEY SHARE",
+        Product::CockroachDb => "",
+    };
+    format!(
+        "SELECT 1 FROM {} WHERE target_db = $1 AND target_schema = $2 \
+         AND (applied_nanos, applied_logical) >= ($3, $4){lock}",
+        database.area().table("frontiers")
+    )
+}
+
 /// Forgets marks and index entries that are no longer needed; the stretch that `upto` lies in stays.
 async fn remove_entries(
     connection: &mut PgConnection,
@@ -189,23 +201,27 @@ async fn remove_entries(
     schema: &SchemaId,
     upto: HlcTimestamp,
 ) -> Result<(), Failure> {
+    let area = database.area();
     let windows = format!(
-        "DELETE FROM {} WHERE target_db = $1 AND target_schema = $2 AND bucket < $3",
-        database.area().table("staged_windows")
+        "WITH passed AS ({}) DELETE FROM {} WHERE target_db = $1 AND target_schema = $2 AND bucket < $5 \
+         AND EXISTS (SELECT 1 FROM passed)",
+        passed(database),
+        area.table("staged_windows")
     );
     let marks = format!(
-        "DELETE FROM {} WHERE target_db = $1 AND target_schema = $2 AND (source_nanos, source_logical) < ($3, $4)",
-        database.area().table("pending_timestamps")
+        "WITH passed AS ({}) DELETE FROM {} WHERE target_db = $1 AND target_schema = $2 \
+         AND (source_nanos, source_logical) < ($3, $4) AND EXISTS (SELECT 1 FROM passed)",
+        passed(database),
+        area.table("pending_timestamps")
     );
     let bind = |sql: String| {
-        sqlx::query(AssertSqlSafe(sql)).bind(schema.database.as_str()).bind(schema.schema.as_str())
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(schema.database.as_str())
+            .bind(schema.schema.as_str())
+            .bind(upto.nanos())
+            .bind(i64::from(upto.logical()))
     };
     bind(windows).bind(bucket_of(upto)).execute(&mut *connection).await.map_err(|e| failure(RETIRE, e))?;
-    bind(marks)
-        .bind(upto.nanos())
-        .bind(i64::from(upto.logical()))
-        .execute(&mut *connection)
-        .await
-        .map_err(|e| failure(RETIRE, e))?;
+    bind(marks).execute(&mut *connection).await.map_err(|e| failure(RETIRE, e))?;
     Ok(())
 }

@@ -31,7 +31,7 @@ pub(super) fn tables(area: &StagingArea) -> Vec<String> {
         create(
             "staged_tables",
             "staging_table text PRIMARY KEY, guard_table text NOT NULL, target_db text NOT NULL, \
-             target_schema text NOT NULL, target_table text NOT NULL",
+             target_schema text NOT NULL, target_table text NOT NULL, key_columns text NOT NULL, source_key int8",
         ),
         // Which members the rows of a shape have, as a JSON array.
         create(

@@ -100,8 +100,8 @@ impl Dialect for Cockroach {
 
     fn retire(&self, area: &StagingArea, staging_table: &str) -> String {
         format!(
-            "DELETE FROM {} WHERE (nanos, logical) > ($1::INT8, $2::INT8) AND (nanos, logical) <= ($3::INT8, $4::INT8) \
-             ORDER BY nanos, logical LIMIT $5::INT8",
+            "DELETE FROM {} WHERE EXISTS (SELECT 1 FROM passed) AND (nanos, logical) > ($5::INT8, $6::INT8) \
+             AND (nanos, logical) <= ($3::INT8, $4::INT8) ORDER BY nanos, logical LIMIT $7::INT8",
             area.table(staging_table)
         )
     }

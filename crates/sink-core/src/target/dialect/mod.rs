@@ -131,7 +131,8 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// explicit one).
     fn slice(&self, area: &StagingArea, plans: &[TablePlan], options: SliceOptions) -> Vec<Statement>;
 
-    /// Removes up to `$5` dead rows with time above `($1, $2)` and at or below `($3, $4)`.
+    /// Removes up to `$7` rows with time above `($5, $6)` and at or below `($3, $4)`, if the CTE `passed`, which stands
+    /// before it, has a row.
     fn retire(&self, area: &StagingArea, staging_table: &str) -> String;
 }
 
@@ -141,7 +142,7 @@ fn classify(sqlstate: &str) -> Disposition {
         // Serialisation and deadlock, ambiguous result, server going down or starting, too many clients, lock or
         // statement timeouts, stale cached plan, in-transaction timeouts.
         "40001" | "40003" | "40P01" | "57P01" | "57P02" | "57P03" | "57P05" | "53300" | "55P03" | "57014"
-        | "25P03" | "25P04" | "0A000" | "XX000" => Disposition::Retry,
+        | "25P03" | "25P04" => Disposition::Retry,
         // A transaction elsewhere in the pool failed under us.
         "25P02" => Disposition::Retry,
         // The parent row may be in another feed.

@@ -4,7 +4,7 @@ CREATE TABLE IF NOT EXISTS "_cdc_sink"."pending_timestamps" (target_db text NOT 
 
 ALTER TABLE "_cdc_sink"."pending_timestamps" ADD COLUMN IF NOT EXISTS received_at timestamptz NOT NULL DEFAULT now();
 
-CREATE TABLE IF NOT EXISTS "_cdc_sink"."staged_tables" (staging_table text PRIMARY KEY, guard_table text NOT NULL, target_db text NOT NULL, target_schema text NOT NULL, target_table text NOT NULL);
+CREATE TABLE IF NOT EXISTS "_cdc_sink"."staged_tables" (staging_table text PRIMARY KEY, guard_table text NOT NULL, target_db text NOT NULL, target_schema text NOT NULL, target_table text NOT NULL, key_columns text NOT NULL, source_key int8);
 
 CREATE TABLE IF NOT EXISTS "_cdc_sink"."staged_shapes" (staging_table text NOT NULL, shape int8 NOT NULL, members text NOT NULL, PRIMARY KEY (staging_table, shape));
 

@@ -7,7 +7,9 @@ d0 AS (UPDATE "golden"."products" t
     FROM r0 r
     WHERE r.shape = 0 AND t."id" = (COALESCE(r.long_key, r.key)::json->>0)::bigint),
 c0_0 AS (UPDATE "golden"."products" t
-    SET "shelf" = NULL, "sku" = 'moving-' || gen_random_uuid()
+    SET "sku" = CASE WHEN t."sku" IS DISTINCT
+    FROM v."sku" THEN 'moving-' || gen_random_uuid() ELSE t."sku" END, "shelf" = CASE WHEN t."shelf" IS DISTINCT
+    FROM v."shelf" THEN NULL ELSE t."shelf" END
     FROM (SELECT v."id", v."sku", v."shelf"
     FROM r0 r, json_to_record(r.mut::json) AS v("id" bigint, "sku" character varying(128), "shelf" integer)
     WHERE r.shape = 632354672352216545) v

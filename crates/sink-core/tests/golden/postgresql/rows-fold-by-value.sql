@@ -16,7 +16,7 @@ r0 AS MATERIALIZED (SELECT DISTINCT ON (s.k0, s.k1) s.key, s.long_key, s.mut, s.
     FROM i0 s
     WHERE (s.key IN (SELECT g.key
     FROM g0 g)) IS TRUE) s
-    ORDER BY s.k0, s.k1, s.nanos DESC, s.logical DESC),
+    ORDER BY s.k0, s.k1, s.nanos DESC, s.logical DESC, (s.shape = 0)),
 d0 AS (DELETE
     FROM "golden"."prices" t
     USING r0 r

@@ -5,7 +5,7 @@ r0 AS MATERIALIZED (SELECT DISTINCT ON (s.k0) s.key, s.long_key, s.mut, s.shape,
     FROM (SELECT s.*, (COALESCE(s.long_key, s.key)::json->>0)::bigint AS k0
     FROM fence, "_cdc_sink"."shop_golden_parents_09d8fb4c8dcc" s
     WHERE (s.nanos, s.logical) > ($3, $4) AND (s.nanos, s.logical) <= ($5, $6)) s
-    ORDER BY s.k0, s.nanos DESC, s.logical DESC),
+    ORDER BY s.k0, s.nanos DESC, s.logical DESC, (s.shape = 0)),
 d0 AS (DELETE
     FROM "golden"."parents" t
     USING r0 r

@@ -5,7 +5,7 @@ r0 AS MATERIALIZED (SELECT DISTINCT ON (s.k0, s.k1) s.key, s.long_key, s.mut, s.
     FROM (SELECT s.*, (CASE WHEN left((COALESCE(s.long_key, s.key)::json->>0), 1) = '-' OR left((COALESCE(s.long_key, s.key)::json->>0), 5) IN ('0000-', '29427') THEN CASE WHEN (COALESCE(s.long_key, s.key)::json->>0) IN ('294276-12-31T23:59:59.999999', '294276-12-31T23:59:59.999999Z', '294277-01-01T23:59:59.999999', '294277-01-01T23:59:59.999999Z') THEN 'infinity' WHEN (COALESCE(s.long_key, s.key)::json->>0) IN ('-4713-11-24T00:00:00', '-4713-11-24T00:00:00Z', '-4714-11-24T00:00:00', '-4714-11-24T00:00:00Z', '-infinity') THEN '-infinity' WHEN left((COALESCE(s.long_key, s.key)::json->>0), 5) = '29427' THEN (COALESCE(s.long_key, s.key)::json->>0) ELSE lpad((1 + substring((COALESCE(s.long_key, s.key)::json->>0) from '^-?(\d+)')::int)::text, 4, '0') || substring((COALESCE(s.long_key, s.key)::json->>0) from '^-?\d+(.*)$') || ' BC' END ELSE (COALESCE(s.long_key, s.key)::json->>0) END)::timestamp with time zone AS k0, (COALESCE(s.long_key, s.key)::json->>1)::numeric(10,2) AS k1
     FROM fence, "_cdc_sink"."shop_golden_prices_842583efa739" s
     WHERE (s.nanos, s.logical) > ($3, $4) AND (s.nanos, s.logical) <= ($5, $6)) s
-    ORDER BY s.k0, s.k1, s.nanos DESC, s.logical DESC),
+    ORDER BY s.k0, s.k1, s.nanos DESC, s.logical DESC, (s.shape = 0)),
 d0 AS (DELETE
     FROM "golden"."prices" t
     USING r0 r

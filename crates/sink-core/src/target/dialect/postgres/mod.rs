@@ -84,9 +84,9 @@ impl Dialect for Postgres {
     fn retire(&self, area: &StagingArea, staging_table: &str) -> String {
         let table = area.table(staging_table);
         format!(
-            "DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {table} \
-             WHERE (nanos, logical) > ($1, $2) AND (nanos, logical) <= ($3, $4) \
-             ORDER BY nanos, logical LIMIT $5))"
+            "DELETE FROM {table} WHERE EXISTS (SELECT 1 FROM passed) AND ctid = ANY (ARRAY(SELECT ctid FROM {table} \
+             WHERE (nanos, logical) > ($5, $6) AND (nanos, logical) <= ($3, $4) \
+             ORDER BY nanos, logical LIMIT $7))"
         )
     }
 }

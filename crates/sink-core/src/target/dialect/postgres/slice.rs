@@ -11,11 +11,13 @@
 //! children need no order. All CTEs see one snapshot and never touch a row twice, because `r0` has one version
 //! per key.
 
+use std::collections::BTreeMap;
+
 use super::super::slice::{Answer, InputColumn, Param, Params, Rows, SliceOptions, Statement, Writes};
 use super::super::{Dialect, StagingArea, quote};
 use super::{Postgres, value};
 use crate::apply::plan::{Fold, ShapePlan, TablePlan};
-use crate::model::Shape;
+use crate::model::{Shape, TableSchema, UniqueKey};
 
 /// Writes the statement.
 pub(super) fn statement(
@@ -95,13 +97,15 @@ impl Builder<'_> {
         if plan.table.unique_keys.is_empty() {
             return;
         }
-        match stand_ins(plan) {
+        match free_all(&plan.table) {
             Some(sets) => {
                 let target = self.dialect.table(&plan.table.id);
                 let doomed = doomed(plan);
                 self.ctes
                     .push(format!("d{at} AS (UPDATE {target} t SET {sets} FROM r{at} r WHERE {doomed})"));
             }
+            // A delete that changes other tables waits until their rows are written.
+            None if plan.table.delete_has_effects => {}
             None => self.delete(at, plan),
         }
         self.displace(at, plan);
@@ -144,7 +148,7 @@ impl Builder<'_> {
             ),
             Fold::Value => format!(
                 "SELECT DISTINCT ON ({d}) s.key, s.long_key, s.mut, s.shape, {d}{reborn} FROM \
-                 (SELECT s.*, {keys} FROM {from} WHERE {filter}) s ORDER BY {d}, s.nanos DESC, s.logical DESC",
+                 (SELECT s.*, {keys} FROM {from} WHERE {filter}) s ORDER BY {d}, s.nanos DESC, s.logical DESC, (s.shape = 0)",
                 d = distinct.join(", "),
                 keys = keys.join(", ")
             ),
@@ -188,7 +192,7 @@ impl Builder<'_> {
                 let (keys, distinct) = (keys.join(", "), distinct.join(", "));
                 format!(
                     "SELECT DISTINCT ON ({distinct}) s.key, s.long_key, s.mut, s.shape, {distinct}{reborn} FROM \
-                     (SELECT s.*, {keys} FROM i{at} s{newer}) s ORDER BY {distinct}, s.nanos DESC, s.logical DESC"
+                     (SELECT s.*, {keys} FROM i{at} s{newer}) s ORDER BY {distinct}, s.nanos DESC, s.logical DESC, (s.shape = 0)"
                 )
             }
         };
@@ -206,28 +210,24 @@ impl Builder<'_> {
     /// hold something else meanwhile, the rows stay (children may point at them); else they are removed.
     fn displace(&mut self, at: usize, plan: &TablePlan) {
         for (number, shape) in plan.shapes.iter().enumerate().filter(|(_, shape)| shape.complete) {
+            let table = &plan.table;
             let mut unique: Vec<usize> =
-                plan.table.unique_keys.iter().flat_map(|key| key.columns.clone()).collect();
+                table.unique_keys.iter().flat_map(|key| key.columns.clone()).collect();
             unique.sort_unstable();
             unique.dedup();
-            unique.retain(|column| shape.feeds.iter().any(|feed| feed.column == *column));
-            if unique.is_empty() {
+            let differ = differences(table, shape, &unique);
+            if differ.is_empty() {
                 continue;
             }
-            let name = |column: usize| quote(plan.table.columns[column].name.as_str());
-            let same = plan.table.primary_key.iter().map(|c| format!("t.{0} = v.{0}", name(*c)));
-            let differ = unique.iter().map(|c| format!("t.{0} IS DISTINCT FROM v.{0}", name(*c)));
-            let target = self.dialect.table(&plan.table.id);
+            let same =
+                table.key_columns().map(|column| format!("t.{0} = v.{0}", quote(column.name.as_str())));
+            let matches = format!("{} AND ({})", same.collect::<Vec<_>>().join(" AND "), differ.join(" OR "));
+            let target = self.dialect.table(&table.id);
             let rows = rows_of(at, plan, shape, "");
-            let matches = format!(
-                "{} AND ({})",
-                same.collect::<Vec<_>>().join(" AND "),
-                differ.collect::<Vec<_>>().join(" OR ")
-            );
-            let write = match stand_ins(plan) {
+            let write = match free_moving(table, shape) {
                 Some(sets) => format!("UPDATE {target} t SET {sets} FROM ({rows}) v WHERE {matches}"),
                 // A delete that changes other tables would lose their rows.
-                None if plan.table.delete_has_effects => continue,
+                None if table.delete_has_effects => continue,
                 None => format!("DELETE FROM {target} t USING ({rows}) v WHERE {matches}"),
             };
             self.ctes.push(format!("c{at}_{number} AS ({write})"));
@@ -330,33 +330,70 @@ fn doomed(plan: &TablePlan) -> String {
     format!("r.shape = {} AND {matches}", Shape::DELETION)
 }
 
-/// `SET` clauses that free the values of every secondary unique key for a moment: NULL where that is no value, a text
-/// that nobody else has where there is room for one. `None` if some key has no such column.
-fn stand_ins(plan: &TablePlan) -> Option<String> {
-    let key = &plan.table.primary_key;
-    let mut sets: Vec<String> = plan
-        .table
-        .unique_keys
-        .iter()
-        .map(|unique| {
-            let free =
-                unique.columns.iter().filter(|at| !key.contains(at) && !plan.table.columns[**at].generated);
-            free.filter_map(|at| {
-                let column = &plan.table.columns[*at];
-                let stand_in = match column.sql_type.as_str() {
-                    _ if column.nullable && !unique.nulls_equal => "NULL",
-                    text if has_room(text) => "'moving-' || gen_random_uuid()",
-                    "uuid" => "gen_random_uuid()",
-                    _ => return None,
-                };
-                Some(format!("{} = {stand_in}", quote(column.name.as_str())))
-            })
-            .next()
+/// A column that can hold something else for a moment, so that a value of its unique key is free.
+struct StandIn<'a> {
+    unique: &'a UniqueKey,
+    column: usize,
+    value: &'static str,
+}
+
+/// One stand-in for every secondary unique key: NULL where that is no value, or a value that nobody else has. `None`
+/// if some key has no such column. Columns whose change would change other tables are none.
+fn stand_ins(table: &TableSchema) -> Option<Vec<StandIn<'_>>> {
+    let each = table.unique_keys.iter().map(|unique| {
+        unique.columns.iter().find_map(|at| {
+            let column = &table.columns[*at];
+            let fixed = column.generated || column.identity_always || column.update_has_effects;
+            if fixed || table.primary_key.contains(at) {
+                return None;
+            }
+            let value = match column.sql_type.as_str() {
+                _ if column.nullable && !unique.nulls_equal => "NULL",
+                text if has_room(text) => "'moving-' || gen_random_uuid()",
+                "uuid" => "gen_random_uuid()",
+                _ => return None,
+            };
+            Some(StandIn { unique, column: *at, value })
         })
-        .collect::<Option<_>>()?;
+    });
+    each.collect()
+}
+
+/// `SET` clauses that free all unique values of a row.
+fn free_all(table: &TableSchema) -> Option<String> {
+    let mut sets: Vec<String> = stand_ins(table)?
+        .iter()
+        .map(|stand_in| {
+            format!("{} = {}", quote(table.columns[stand_in.column].name.as_str()), stand_in.value)
+        })
+        .collect();
     sets.sort();
     sets.dedup();
     Some(sets.join(", "))
+}
+
+/// `SET` clauses that free those unique values of `t` that differ in `v`, and keep the others.
+fn free_moving(table: &TableSchema, shape: &ShapePlan) -> Option<String> {
+    let mut moving: BTreeMap<usize, (&str, Vec<String>)> = BTreeMap::new();
+    for stand_in in stand_ins(table)? {
+        let differ = moving.entry(stand_in.column).or_insert((stand_in.value, Vec::new()));
+        differ.1.extend(differences(table, shape, &stand_in.unique.columns));
+    }
+    let sets = moving.into_iter().map(|(column, (value, differ))| {
+        let name = quote(table.columns[column].name.as_str());
+        format!("{name} = CASE WHEN {} THEN {value} ELSE t.{name} END", differ.join(" OR "))
+    });
+    Some(sets.collect::<Vec<_>>().join(", "))
+}
+
+/// Conditions under which a row changes in one of these columns, as far as the shape feeds them.
+fn differences(table: &TableSchema, shape: &ShapePlan, columns: &[usize]) -> Vec<String> {
+    let fed = columns.iter().filter(|at| shape.feeds.iter().any(|feed| feed.column == **at));
+    let each = fed.map(|at| {
+        let name = quote(table.columns[*at].name.as_str());
+        format!("t.{name} IS DISTINCT FROM v.{name}")
+    });
+    each.collect()
 }
 
 /// Whether a column of this type takes 43 characters of text.

@@ -1,0 +1,44 @@
+//! The scenarios: real servers, real processes, real crashes. Run them with `cargo xtask itest`.
+//!
+//! Each file next to this one holds the scenarios of one topic and returns them from `all`.
+
+mod apply_keys;
+mod apply_types;
+mod apply_windows;
+mod bad_input;
+mod consistency;
+mod crashes;
+mod documents;
+mod golden;
+mod harness;
+mod http;
+mod immediate;
+mod immediate_chaos;
+mod names;
+mod operate;
+mod posting;
+mod stalls;
+mod support;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let topics = [
+        apply_keys::all(),
+        apply_types::all(),
+        apply_windows::all(),
+        bad_input::all(),
+        consistency::all(),
+        crashes::all(),
+        documents::all(),
+        golden::all(),
+        harness::all(),
+        http::all(),
+        immediate::all(),
+        immediate_chaos::all(),
+        names::all(),
+        operate::all(),
+        stalls::all(),
+    ];
+    tests::harness::runner::run(topics.into_iter().flatten().collect())
+}

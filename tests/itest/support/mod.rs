@@ -1,0 +1,19 @@
+//! What the scenarios about data share: a simulated changefeed over real HTTP, the target it ends up in, and a
+//! reader that looks for broken promises all the while.
+//!
+//! * [`Stage`]: a seeded workload, its target tables, and the service to start on them;
+//! * [`Driver`]: carries the requests of a simulated feed to one or more running processes;
+//! * [`Target`]: reads the target and compares it with the oracle;
+//! * [`Poller`]: reads invariants and whole snapshots on a connection of its own, throughout a run.
+
+mod driver;
+mod poller;
+mod routes;
+mod stage;
+mod target;
+
+pub(crate) use driver::Driver;
+pub(crate) use poller::Poller;
+use routes::Routes;
+pub(crate) use stage::{Stage, expect_quiet, seeded, with_versions};
+pub(crate) use target::{SCHEMA, Target};
