@@ -39,7 +39,11 @@ const APPLYING: &str = " AS MATERIALIZED (SELECT DISTINCT ON";
 const FENCE: &str = "WITH fence AS";
 
 /// What a process logs when its connections break or its lease is taken.
-const DISTURBED: [&str; 11] = [
+const DISTURBED: [&str; 13] = [
+    // A notice of the server's.
+    "terminating connection due to immediate shutdown command",
+    // The driver's own words about a connection that it gives up.
+    "error occurred while testing the connection on-release",
     "applying failed; trying again",
     "cannot resolve",
     "cannot ask for the lease",
@@ -343,15 +347,32 @@ async fn frozen(ctx: Ctx, seed: u64) -> Result<()> {
         ensure!(epoch(&stage).await? == after, "the thawed process took over although another one leads");
 
         // The fence itself: the leader believes in its lease, and somebody else has raised the epoch.
-        let raise =
-            format!("UPDATE _cdc_sink.frontiers SET epoch = epoch + 1 WHERE target_schema = '{SCHEMA}'");
-        stage.target.database().execute(&raise).await?;
-        tap.until(wait_for_successor(&stage, after + 1)).await?;
+        stage.target.database().execute(&raise_epoch()).await?;
+        let raised = epoch(&stage).await?;
+        tap.pass(rows / 2).await?;
+        tap.until(wait_for_successor(&stage, raised)).await?;
+        let mut connection = stage.target.connect().await?;
+        let sql = "SELECT count(*) FROM steps WHERE epoch = $1 AND applied";
+        let stale: i64 = sqlx::query_scalar(sql).bind(raised).fetch_one(&mut connection).await?;
+        ensure!(stale == 0, "a leader of an older epoch moved the frontier {stale} times");
         tap.open();
         Ok(())
     };
     play(&stage, poller, driver, Box::pin(events)).await?;
     expect_quiet(&pair.both(), &DISTURBED)
+}
+
+/// Raises the epoch behind the leader's back. From then on every change of the frontier is noted by a trigger, because
+/// a look at the frontier now and then could miss a step.
+fn raise_epoch() -> String {
+    format!(
+        "CREATE TABLE steps (epoch int8, applied bool);
+         CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             INSERT INTO public.steps VALUES (NEW.epoch, NEW.applied_nanos <> OLD.applied_nanos); RETURN NULL;
+         END $$;
+         CREATE TRIGGER note AFTER UPDATE ON _cdc_sink.frontiers FOR EACH ROW EXECUTE FUNCTION note();
+         UPDATE _cdc_sink.frontiers SET epoch = epoch + 1 WHERE target_schema = '{SCHEMA}'"
+    )
 }
 
 /// Slices a process has applied since its start.

@@ -259,7 +259,7 @@ pub(crate) struct ApplyArgs {
     )]
     pub(crate) on_apply_error: ApplyErrors,
 
-    /// Most rows applied by one target transaction, unless one source timestamp has more [default: 50000 on
+    /// About how many rows one target transaction applies at most, unless one source timestamp has more [default: 50000 on
     /// PostgreSQL, 1000 on CockroachDB].
     #[arg(long = "sliceRows", alias = "slice-rows", env = "CDC_SLICE_ROWS", value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=10_000_000))]

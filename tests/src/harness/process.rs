@@ -333,6 +333,8 @@ impl ServiceProcess {
 fn is_odd(line: &str) -> bool {
     let level = |level: &str| {
         line.split_whitespace().take(3).any(|word| word == level)
+            // Our own text format: `WARN[Nov 20 11:42:19] …`.
+            || line.strip_prefix(level).is_some_and(|rest| rest.starts_with('['))
             || line.contains(&format!("\"level\":\"{level}\""))
     };
     level("WARN") || level("ERROR") || (line.starts_with("thread '") && line.contains("panicked at"))
@@ -410,6 +412,8 @@ mod tests {
         assert!(is_odd("2026-01-01T00:00:00Z  WARN sink: slow"));
         assert!(is_odd(r#"{"timestamp":"x","level":"ERROR","message":"m"}"#));
         assert!(is_odd("thread 'main' (7) panicked at src/main.rs:1:1:"));
+        assert!(is_odd("ERROR[Nov 20 11:24:38] the target refuses the rows"));
+        assert!(!is_odd("INFO[Nov 20 11:24:38] back after an ERROR"));
         assert!(!is_odd("2026-01-01T00:00:00Z  INFO sink: no ERROR here"));
     }
 }

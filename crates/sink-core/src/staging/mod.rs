@@ -62,7 +62,8 @@ pub trait Stager: Send + Sync {
         after: HlcTimestamp,
     ) -> impl Future<Output = Result<Option<HlcTimestamp>, Failure>> + Send;
 
-    /// The first piece of the window with at most `max_rows` rows, or with one timestamp if that alone has more.
+    /// The first piece of the window with about `max_rows` rows at most, or with one timestamp if that alone has more;
+    /// with `max_rows` 1 always exactly one timestamp.
     /// `window.upto` must be promised.
     fn cut(
         &self,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Row as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Postgres, Row as _};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use super::dialect::{Dialect, Product, StagingArea, dialect};
@@ -98,7 +98,10 @@ impl Target {
             .map_err(|_| {
                 Failure::new(Disposition::Halt, CONNECT, "the connection string is not a valid URL")
             })?
-            .application_name(APPLICATION_NAME);
+            .application_name(APPLICATION_NAME)
+            // The driver would warn of every statement that takes a second, with its whole text; ours may be long in
+            // both senses, and their times are metrics.
+            .disable_statement_logging();
         let mut first = PgConnection::connect_with(&options).await.map_err(|e| failure(CONNECT, e))?;
         let row = sqlx::query("SELECT version(), current_database()::text")
             .fetch_one(&mut first)

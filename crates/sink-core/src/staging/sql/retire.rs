@@ -12,6 +12,8 @@ use crate::target::pool::{Database, failure};
 
 const RETIRE: &str = "remove applied rows from staging";
 
+/// SQLSTATE: a lock could not be had in time.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// Rows removed by one statement: short enough not to hold anybody up.
 const CHUNK_ROWS: i64 = 20_000;
 /// Removed rows after which a table is vacuumed, so that its space is used again without waiting for autovacuum.
@@ -35,7 +37,12 @@ pub(super) async fn retire(
         tables_with_rows(&mut connection, database, schema, upto).await?
     };
     for (staging_table, from) in tables {
-        let removed = remove_rows(&mut connection, database, schema, &staging_table, from, upto).await?;
+        let removed = match remove_rows(&mut connection, database, schema, &staging_table, from, upto).await {
+            Ok(removed) => removed,
+            // Somebody stages the same rows again. What is left has its index entries, so the next pass finds it.
+            Err(error) if error.sqlstate() == Some(LOCK_NOT_AVAILABLE) => return Ok(()),
+            Err(error) => return Err(error),
+        };
         if database.dialect().product() == Product::PostgreSql {
             // Space is only space: without the privilege to truncate, the rest is forgotten all the same.
             let given = give_back_space(&mut connection, database, schema, &staging_table, removed).await;
@@ -94,8 +101,15 @@ async fn remove_rows(
 ) -> Result<u64, Failure> {
     let delete = database.dialect().retire(database.area(), staging_table);
     let sql = format!("WITH passed AS ({}) {delete}", passed(database));
+    let fail = |e| failure(RETIRE, e);
     let mut total = 0;
     loop {
+        let mut tx = connection.begin().await.map_err(fail)?;
+        if database.dialect().product() == Product::PostgreSql {
+            // A redelivery that meets a row being removed waits for us and may hold the next one: whoever stages must
+            // not wait for the server to find the deadlock.
+            sqlx::query("SET LOCAL lock_timeout = '50ms'").execute(&mut *tx).await.map_err(fail)?;
+        }
         let query = sqlx::query(AssertSqlSafe(sql.clone()))
             .bind(schema.database.as_str())
             .bind(schema.schema.as_str())
@@ -104,7 +118,8 @@ async fn remove_rows(
             .bind(from.nanos())
             .bind(i64::from(from.logical()))
             .bind(CHUNK_ROWS);
-        let done = query.execute(&mut *connection).await.map_err(|e| failure(RETIRE, e))?;
+        let done = query.execute(&mut *tx).await.map_err(fail)?;
+        tx.commit().await.map_err(fail)?;
         total += done.rows_affected();
         if done.rows_affected() < CHUNK_ROWS.unsigned_abs() {
             return Ok(total);

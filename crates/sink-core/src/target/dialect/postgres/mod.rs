@@ -26,18 +26,19 @@ impl Dialect for Postgres {
     }
 
     fn staging_ddl(&self, area: &StagingArea, staging_table: &str, guard_table: &str) -> Vec<String> {
+        // Keys are compared as bytes: a database's own collation is many times slower and may call them equal.
         // The table is a queue: dead rows come in bulk and at one end, so vacuum must not wait for a share of it.
         let queue = "WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 50000, \
                      autovacuum_vacuum_insert_scale_factor = 0.2, autovacuum_vacuum_cost_delay = 0)";
         vec![
             format!(
-                "CREATE TABLE IF NOT EXISTS {} (nanos int8 NOT NULL, logical int8 NOT NULL, key text NOT NULL, \
-                 mut text NOT NULL, before text, long_key text, shape int8 NOT NULL, \
+                "CREATE TABLE IF NOT EXISTS {} (nanos int8 NOT NULL, logical int8 NOT NULL, \
+                 key text COLLATE \"C\" NOT NULL, mut text NOT NULL, before text, long_key text, shape int8 NOT NULL, \
                  PRIMARY KEY (nanos, logical, key)) {queue}",
                 area.table(staging_table)
             ),
             format!(
-                "CREATE TABLE IF NOT EXISTS {} (key text PRIMARY KEY, nanos int8 NOT NULL, logical int8 NOT NULL, \
+                "CREATE TABLE IF NOT EXISTS {} (key text COLLATE \"C\" PRIMARY KEY, nanos int8 NOT NULL, logical int8 NOT NULL, \
                  written_at timestamptz NOT NULL DEFAULT now()) WITH (fillfactor = 80)",
                 area.table(guard_table)
             ),
