@@ -9,7 +9,7 @@ use sink_core::apply::{Applied, Applier, Changes, Durability, Unit};
 use sink_core::checkpoint::{Advance, CheckpointStore, Mode, Standing};
 use sink_core::failure::{Disposition, Failure};
 use sink_core::model::{Batch, HlcTimestamp, SchemaId};
-use sink_core::staging::{Slice, StageCounts, Stager, Window};
+use sink_core::staging::{Retired, Slice, StageCounts, Stager, Window};
 
 /// A row by table name and canonical key.
 pub type RowId = (String, String);
@@ -149,7 +149,7 @@ impl MemoryTarget {
         Ok(slice)
     }
 
-    fn retire_now(&self, _: &SchemaId, upto: HlcTimestamp) -> Result<(), Failure> {
+    fn retire_now(&self, _: &SchemaId, upto: HlcTimestamp) -> Result<Retired, Failure> {
         let mut state = self.lock();
         assert!(
             upto <= state.applied,
@@ -158,7 +158,7 @@ impl MemoryTarget {
         );
         state.staged.retain(|(at, _), _| *at > upto);
         state.marks.retain(|mark| *mark >= upto);
-        Ok(())
+        Ok(Retired::All)
     }
 
     fn apply_now(&self, unit: &Unit<'_>) -> Result<Applied, Failure> {
@@ -251,7 +251,7 @@ impl Stager for MemoryTarget {
         &self,
         schema: &SchemaId,
         upto: HlcTimestamp,
-    ) -> impl Future<Output = Result<(), Failure>> + Send {
+    ) -> impl Future<Output = Result<Retired, Failure>> + Send {
         std::future::ready(self.retire_now(schema, upto))
     }
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::failure::chain;
 use crate::model::{HlcTimestamp, SchemaId};
-use crate::staging::Stager;
+use crate::staging::{Retired, Stager};
 
 /// Least pause between two passes: removing in bulk is cheaper, and nothing depends on it.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -22,12 +22,22 @@ pub(super) async fn run<S: Stager>(
 ) {
     let work = async {
         while applied.changed().await.is_ok() {
-            let upto = *applied.borrow_and_update();
-            if let Err(error) = stager.retire(&schema, upto).await {
-                // Dead rows only take space; the next pass removes them.
-                tracing::warn!(%schema, error = %chain(&error), "applied rows were not removed from staging");
+            // Until everything is forgotten, not only until the next mark: there may be none for long.
+            loop {
+                let upto = *applied.borrow_and_update();
+                let done = match stager.retire(&schema, upto).await {
+                    Ok(retired) => retired == Retired::All,
+                    Err(error) => {
+                        // Dead rows only take space.
+                        tracing::warn!(%schema, error = %chain(&error), "applied rows were not removed from staging");
+                        false
+                    }
+                };
+                tokio::time::sleep(INTERVAL).await;
+                if done {
+                    break;
+                }
             }
-            tokio::time::sleep(INTERVAL).await;
         }
     };
     stop.run_until_cancelled(work).await;

@@ -43,6 +43,15 @@ pub struct Slice {
     pub indivisible: bool,
 }
 
+/// How far forgetting came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retired {
+    /// Nothing is left to forget.
+    All,
+    /// Something is left for another call.
+    Some,
+}
+
 /// Stores rows and marks until they are applied.
 pub trait Stager: Send + Sync {
     /// Stores rows. `Ok` means durable. Idempotent: the same rows may come any number of times, in any order.
@@ -72,10 +81,11 @@ pub trait Stager: Send + Sync {
         max_rows: u32,
     ) -> impl Future<Output = Result<Slice, Failure>> + Send;
 
-    /// Forgets rows and marks at or below `upto`, which must be applied. May leave some for the next call.
+    /// Forgets rows and marks at or below `upto`, which must be applied. Gives way to whoever stages the same rows, and
+    /// says so.
     fn retire(
         &self,
         schema: &SchemaId,
         upto: HlcTimestamp,
-    ) -> impl Future<Output = Result<(), Failure>> + Send;
+    ) -> impl Future<Output = Result<Retired, Failure>> + Send;
 }

@@ -242,6 +242,8 @@ impl Database {
                 .max_connections(connections)
                 .min_connections(0)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
+                // A wait that matters ends in an error of ours; the driver's warning names nothing.
+                .acquire_slow_threshold(ACQUIRE_TIMEOUT * 10)
                 .idle_timeout(IDLE_TIMEOUT)
                 .max_lifetime(MAX_LIFETIME)
                 .connect_lazy_with(options.clone().database(name.as_str()))

@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 use self::registry::{Registry, StagedTable};
 use super::names::bucket_of;
-use super::{Slice, StageCounts, Stager, Window};
+use super::{Retired, Slice, StageCounts, Stager, Window};
 use crate::failure::{Disposition, Failure};
 use crate::metrics;
 use crate::model::{Batch, HlcTimestamp, Mutation, SchemaId, TableId, TableSchema};
@@ -234,7 +234,7 @@ impl Stager for SqlStager {
         cut::cut(&database, &self.registry, schema, window, max_rows).await
     }
 
-    async fn retire(&self, schema: &SchemaId, upto: HlcTimestamp) -> Result<(), Failure> {
+    async fn retire(&self, schema: &SchemaId, upto: HlcTimestamp) -> Result<Retired, Failure> {
         let database = self.target.database(&schema.database).await?;
         let sweep = {
             let mut sweeps = lock(&self.sweeps);

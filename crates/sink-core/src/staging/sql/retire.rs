@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
+use super::super::Retired;
 use super::super::names::{bucket_end, bucket_of};
 use crate::failure::{Failure, chain};
 use crate::model::{HlcTimestamp, SchemaId};
@@ -29,7 +30,7 @@ pub(super) async fn retire(
     schema: &SchemaId,
     upto: HlcTimestamp,
     sweep: bool,
-) -> Result<(), Failure> {
+) -> Result<Retired, Failure> {
     let mut connection = database.connection().await?;
     let tables = if sweep {
         all_tables(&mut connection, database, schema).await?
@@ -40,7 +41,7 @@ pub(super) async fn retire(
         let removed = match remove_rows(&mut connection, database, schema, &staging_table, from, upto).await {
             Ok(removed) => removed,
             // Somebody stages the same rows again. What is left has its index entries, so the next pass finds it.
-            Err(error) if error.sqlstate() == Some(LOCK_NOT_AVAILABLE) => return Ok(()),
+            Err(error) if error.sqlstate() == Some(LOCK_NOT_AVAILABLE) => return Ok(Retired::Some),
             Err(error) => return Err(error),
         };
         if database.dialect().product() == Product::PostgreSql {
@@ -51,7 +52,8 @@ pub(super) async fn retire(
             }
         }
     }
-    remove_entries(&mut connection, database, schema, upto).await
+    remove_entries(&mut connection, database, schema, upto).await?;
+    Ok(Retired::All)
 }
 
 /// Every staging table of the schema, from the beginning of time.
