@@ -414,6 +414,8 @@ fn session_settings(product: Product, options: PgConnectOptions) -> PgConnectOpt
             ("enable_hashjoin", "off"),
             ("enable_mergejoin", "off"),
             ("jit", "off"),
+            // Notices (a rollback after a commit that was cut off, a table that exists) are not for our log.
+            ("client_min_messages", "error"),
             ("work_mem", "32MB"),
         ]),
     }
