@@ -39,7 +39,10 @@ const APPLYING: &str = " AS MATERIALIZED (SELECT DISTINCT ON";
 const FENCE: &str = "WITH fence AS";
 
 /// What a process logs when its connections break or its lease is taken.
-const DISTURBED: [&str; 13] = [
+const DISTURBED: [&str; 15] = [
+    "space was not given back",
+    // The driver's, after a pause of the target.
+    "acquired connection, but time to acquire exceeded slow threshold",
     // A notice of the server's.
     "terminating connection due to immediate shutdown command",
     // The driver's own words about a connection that it gives up.

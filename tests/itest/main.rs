@@ -6,6 +6,7 @@ mod apply_keys;
 mod apply_types;
 mod apply_windows;
 mod bad_input;
+mod connections;
 mod consistency;
 mod crashes;
 mod documents;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         apply_types::all(),
         apply_windows::all(),
         bad_input::all(),
+        connections::all(),
         consistency::all(),
         crashes::all(),
         documents::all(),

@@ -373,7 +373,7 @@ pub(crate) struct ResetArgs {
     #[arg(short = 'a', long = "schema", value_name = "DATABASE.SCHEMA", value_parser = schema)]
     pub(crate) schema: SchemaId,
 
-    /// Take the target to be at this time (<nanoseconds>.<counter>, as in `cursor` of a changefeed); without it,
+    /// Take the target to be at this time (nanoseconds, a dot and the counter, as in `cursor` of a changefeed); without it,
     /// everything about the schema is forgotten and the next feed starts from nothing.
     #[arg(long, value_name = "TIME")]
     pub(crate) to: Option<sink_core::model::HlcTimestamp>,

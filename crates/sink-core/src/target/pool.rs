@@ -244,6 +244,8 @@ impl Database {
                 .acquire_timeout(ACQUIRE_TIMEOUT)
                 // A wait that matters ends in an error of ours; the driver's warning names nothing.
                 .acquire_slow_threshold(ACQUIRE_TIMEOUT * 10)
+                .test_before_acquire(false)
+                .before_acquire(|connection, _| Box::pin(no_transaction(connection)))
                 .idle_timeout(IDLE_TIMEOUT)
                 .max_lifetime(MAX_LIFETIME)
                 .connect_lazy_with(options.clone().database(name.as_str()))
@@ -360,6 +362,17 @@ impl Database {
         let reason = format!("database {:?} does not exist", self.name.as_str());
         Err(Failure::new(Disposition::Halt, OPEN, reason).at(place))
     }
+}
+
+/// Makes sure that a connection from the pool is alive and in no transaction.
+///
+/// Work that is cut off while its BEGIN is under way leaves the transaction open without the driver knowing (sqlx 0.9):
+/// what the next user of the connection believes to be committed would not be. One round trip, in place of the
+/// driver's own test whether the connection lives.
+async fn no_transaction(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let answer = sqlx::raw_sql("ROLLBACK").execute(connection).await;
+    // An answer is an answer: CockroachDB calls it an error to end what has not begun.
+    Ok(matches!(answer, Ok(_) | Err(sqlx::Error::Database(_))))
 }
 
 /// SQLSTATE of a database that does not exist.

@@ -102,16 +102,15 @@ async fn remove_rows(
     upto: HlcTimestamp,
 ) -> Result<u64, Failure> {
     let delete = database.dialect().retire(database.area(), staging_table);
-    let sql = format!("WITH passed AS ({}) {delete}", passed(database));
-    let fail = |e| failure(RETIRE, e);
+    // A redelivery that meets a row being removed waits for us and may hold the next one: whoever stages must not wait
+    // until the server finds the deadlock. The setting ends with the statement.
+    let patient = match database.dialect().product() {
+        Product::PostgreSql => "set_config('lock_timeout', '50ms', true)",
+        Product::CockroachDb => "1",
+    };
+    let sql = format!("WITH passed AS ({}) {delete}", passed(database, patient));
     let mut total = 0;
     loop {
-        let mut tx = connection.begin().await.map_err(fail)?;
-        if database.dialect().product() == Product::PostgreSql {
-            // A redelivery that meets a row being removed waits for us and may hold the next one: whoever stages must
-            // not wait for the server to find the deadlock.
-            sqlx::query("SET LOCAL lock_timeout = '50ms'").execute(&mut *tx).await.map_err(fail)?;
-        }
         let query = sqlx::query(AssertSqlSafe(sql.clone()))
             .bind(schema.database.as_str())
             .bind(schema.schema.as_str())
@@ -120,8 +119,7 @@ async fn remove_rows(
             .bind(from.nanos())
             .bind(i64::from(from.logical()))
             .bind(CHUNK_ROWS);
-        let done = query.execute(&mut *tx).await.map_err(fail)?;
-        tx.commit().await.map_err(fail)?;
+        let done = query.execute(&mut *connection).await.map_err(|e| failure(RETIRE, e))?;
         total += done.rows_affected();
         if done.rows_affected() < CHUNK_ROWS.unsigned_abs() {
             return Ok(total);
@@ -199,13 +197,14 @@ async fn has_live_rows(
 
 /// The condition under which anything at or below `($3, $4)` may be forgotten. The lock lets the frontier go on and
 /// keeps an operator from moving it back while the statement runs: what the source sends again after that must stay.
-fn passed(database: &Database) -> String {
+/// `answer` is what the condition selects.
+fn passed(database: &Database, answer: &str) -> String {
     let lock = match database.dialect().product() {
         Product::PostgreSql => " FOR KEY SHARE",
         Product::CockroachDb => "",
     };
     format!(
-        "SELECT 1 FROM {} WHERE target_db = $1 AND target_schema = $2 \
+        "SELECT {answer} FROM {} WHERE target_db = $1 AND target_schema = $2 \
          AND (applied_nanos, applied_logical) >= ($3, $4){lock}",
         database.area().table("frontiers")
     )
@@ -222,13 +221,13 @@ async fn remove_entries(
     let windows = format!(
         "WITH passed AS ({}) DELETE FROM {} WHERE target_db = $1 AND target_schema = $2 AND bucket < $5 \
          AND EXISTS (SELECT 1 FROM passed)",
-        passed(database),
+        passed(database, "1"),
         area.table("staged_windows")
     );
     let marks = format!(
         "WITH passed AS ({}) DELETE FROM {} WHERE target_db = $1 AND target_schema = $2 \
          AND (source_nanos, source_logical) < ($3, $4) AND EXISTS (SELECT 1 FROM passed)",
-        passed(database),
+        passed(database, "1"),
         area.table("pending_timestamps")
     );
     let bind = |sql: String| {
