@@ -4,7 +4,7 @@ use sink_core::checkpoint::SqlCheckpoints;
 use sink_core::checkpoint::overview::{Reset, SchemaStatus};
 use sink_core::failure::chain;
 use sink_core::model::Ident;
-use sink_core::target::Target;
+use sink_core::target::{LOOK_FOR_LEFTOVERS, Target};
 use sink_service::duration;
 use sink_service::exit::Exit;
 use source_webhook::health::{schema_json, state_of};
@@ -14,7 +14,9 @@ use crate::args::{ResetArgs, StatusArgs, TargetArgs};
 
 /// A failure of the target, for people.
 pub(crate) fn target_failed(failure: sink_core::failure::Failure) -> Failed {
-    (Exit::Target, anyhow::anyhow!(chain(&failure)))
+    // Going on would lose what the original has left behind.
+    let leftovers = failure.operation() == LOOK_FOR_LEFTOVERS && failure.sqlstate().is_none();
+    (if leftovers { Exit::Refused } else { Exit::Target }, anyhow::anyhow!(chain(&failure)))
 }
 
 async fn connect(args: &TargetArgs) -> Result<std::sync::Arc<Target>, Failed> {

@@ -13,6 +13,9 @@ use crate::staging::{Retired, Stager};
 /// Least pause between two passes: removing in bulk is cheaper, and nothing depends on it.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// Longest pause between two passes.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
 /// Retires up to each applied time that `applied` shows, until `stop`.
 pub(super) async fn run<S: Stager>(
     stager: Arc<S>,
@@ -21,16 +24,24 @@ pub(super) async fn run<S: Stager>(
     stop: CancellationToken,
 ) {
     let work = async {
-        while applied.changed().await.is_ok() {
+        loop {
+            // Late rows come without a step of the frontier, so it is not only that which is waited for.
+            match tokio::time::timeout(LONGEST_PAUSE, applied.changed()).await {
+                Ok(Ok(())) | Err(_) => {}
+                Ok(Err(_)) => return,
+            }
+            if *applied.borrow() == HlcTimestamp::ZERO {
+                continue;
+            }
             // Until everything is forgotten, not only until the next mark: there may be none for long.
             loop {
                 let upto = *applied.borrow_and_update();
                 let done = match stager.retire(&schema, upto).await {
                     Ok(retired) => retired == Retired::All,
                     Err(error) => {
-                        // Dead rows only take space.
+                        // Dead rows only take space; the next pass is soon enough.
                         tracing::warn!(%schema, error = %chain(&error), "applied rows were not removed from staging");
-                        false
+                        true
                     }
                 };
                 tokio::time::sleep(INTERVAL).await;

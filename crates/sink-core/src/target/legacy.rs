@@ -8,7 +8,8 @@ use super::dialect::{StagingArea, quote};
 use super::pool::failure;
 use crate::failure::{Disposition, Failure};
 
-const LOOK: &str = "look for unapplied rows of the original cdc-sink";
+/// The operation that fails if the original left something unapplied.
+pub const LOOK: &str = "look for unapplied rows of the original cdc-sink";
 
 /// Tables of the area that look like the original's, with the columns that tell its versions apart.
 const CANDIDATES: &str = "\

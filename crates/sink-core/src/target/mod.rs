@@ -8,6 +8,7 @@ pub mod schema_watcher;
 pub mod server_clock;
 
 pub use dialect::{Dialect, Product, StagingArea};
+pub use legacy::LOOK as LOOK_FOR_LEFTOVERS;
 pub use pool::{Database, Target, TargetConfig};
 pub use schema_watcher::SchemaWatcher;
 pub use server_clock::ServerClock;

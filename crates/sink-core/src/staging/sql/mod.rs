@@ -191,13 +191,17 @@ impl Stager for SqlStager {
         Ok(counts)
     }
 
+    /// A promise at or below the applied time is kept already; storing it would only leave something to forget.
     async fn mark(&self, schema: &SchemaId, at: HlcTimestamp) -> Result<(), Failure> {
         let database = self.target.database(&schema.database).await?;
         self.ensure_frontier(&database, schema).await?;
         let sql = format!(
-            "INSERT INTO {} (target_db, target_schema, source_nanos, source_logical) VALUES ($1, $2, $3, $4) \
-             ON CONFLICT DO NOTHING",
-            database.area().table("pending_timestamps")
+            "INSERT INTO {} (target_db, target_schema, source_nanos, source_logical) \
+             SELECT $1::text, $2::text, $3::int8, $4::int8 WHERE NOT EXISTS (SELECT 1 FROM {} f \
+             WHERE f.target_db = $1::text AND f.target_schema = $2::text \
+             AND (f.applied_nanos, f.applied_logical) >= ($3::int8, $4::int8)) ON CONFLICT DO NOTHING",
+            database.area().table("pending_timestamps"),
+            database.area().table("frontiers")
         );
         let query = sqlx::query(AssertSqlSafe(sql))
             .bind(schema.database.as_str())
