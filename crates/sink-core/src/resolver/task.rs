@@ -22,8 +22,9 @@ use crate::model::{HlcTimestamp, SchemaId};
 const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// First and longest pause while the target refuses the next row.
 const STALL_PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
-/// Failures that should pass by themselves, one after the other, before the schema counts as stalled.
-const PATIENCE: u32 = 10;
+/// Failures that should pass by themselves, one after the other, before the schema counts as stalled: about a minute,
+/// which a restart of the target may take.
+const PATIENCE: u32 = 20;
 /// Longest wait for the answer to a short statement.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often a lease held by another process is tried.
