@@ -7,6 +7,7 @@ use super::execute::APPLY;
 use super::quarantine::{Suspect, rows_of, try_rows};
 use super::staged::Attempt;
 use crate::failure::{Failure, Place};
+use crate::model::mutation::hex;
 use crate::target::pool::failure;
 
 /// Hexadecimal digits of a key's digest that are told; enough to find the row among those staged.
@@ -17,7 +18,7 @@ const DIGEST_DIGITS: usize = 12;
 pub(super) async fn name_row(attempt: &Attempt<'_>, refused: Failure) -> Failure {
     match find(attempt, &refused).await {
         Ok(Some(row)) => {
-            let mut digest = format!("{:x}", Sha256::digest(row.key.as_bytes()));
+            let mut digest = hex(&Sha256::digest(row.key.as_bytes()));
             digest.truncate(DIGEST_DIGITS);
             let table = Some(attempt.plans[row.table].table.id.clone());
             let place = Place { table, row: Some(digest), ..refused.place().clone() };
