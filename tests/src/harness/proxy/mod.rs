@@ -154,14 +154,39 @@ impl Shared {
     }
 
     /// Takes the fault planned for a statement.
-    fn fault_for(&self, statement: &str) -> Option<Fault> {
+    fn fault_for(&self, statement: &str) -> Option<Armed> {
         let mut armed = self.armed();
         if armed.is_empty() {
             return None;
         }
         let statement = statement.to_lowercase();
         let index = armed.iter().position(|armed| statement.contains(&armed.marker))?;
-        Some(armed.remove(index).fault)
+        Some(armed.remove(index))
+    }
+}
+
+/// The lost answer that a connection owes. A connection that ends before it comes to that leaves the fault to others.
+struct Owed<'a> {
+    shared: &'a Shared,
+    armed: Mutex<Option<Armed>>,
+}
+
+impl Owed<'_> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Armed>> {
+        self.armed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It has happened.
+    fn fire(&self) {
+        *self.lock() = None;
+        self.shared.fired.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Owed<'_> {
+    fn drop(&mut self) {
+        let owed = self.lock().take();
+        self.shared.armed().extend(owed);
     }
 }
 
@@ -208,11 +233,12 @@ async fn connection(mut client: TcpStream, open: Open, mut cuts: watch::Receiver
         let startup = greet(&mut client, &mut early).await?;
         server.write_all(&startup).await?;
         let session = Mutex::new(Session::default());
+        let owed = Owed { shared, armed: Mutex::default() };
         let (client_in, client_out) = client.split();
         let (server_in, server_out) = server.split();
         tokio::select! {
-            ended = upward(client_in, early, server_out, &session, shared) => ended,
-            ended = downward(server_in, client_out, &session, shared) => ended,
+            ended = upward(client_in, early, server_out, &session, &owed) => ended,
+            ended = downward(server_in, client_out, &session, &owed) => ended,
         }
     };
     tokio::select! {
@@ -240,20 +266,27 @@ async fn upward(
     mut buffer: BytesMut,
     mut to: WriteHalf<'_>,
     session: &Mutex<Session>,
-    shared: &Shared,
+    owed: &Owed<'_>,
 ) -> Result<()> {
     loop {
         let mut out = BytesMut::new();
         while let Some(frame) = wire::take_frame(&mut buffer)? {
-            let fault = {
+            let armed = {
                 let mut session = session.lock().unwrap_or_else(PoisonError::into_inner);
-                let fault = session.statement(&frame).and_then(|statement| shared.fault_for(&statement));
-                session.sent(&frame, fault == Some(Fault::LoseAnswer));
-                fault
+                // One at a time: what comes after a lost answer never reaches the client anyway.
+                let free = owed.lock().is_none();
+                let statement = session.statement(&frame).filter(|_| free);
+                let armed = statement.and_then(|statement| owed.shared.fault_for(&statement));
+                session.sent(&frame, armed.as_ref().is_some_and(|armed| armed.fault == Fault::LoseAnswer));
+                armed
             };
-            if fault == Some(Fault::LoseRequest) {
-                shared.fired.fetch_add(1, Ordering::SeqCst);
-                return Ok(());
+            match armed {
+                Some(Armed { fault: Fault::LoseRequest, .. }) => {
+                    owed.fire();
+                    return Ok(());
+                }
+                Some(lost) => *owed.lock() = Some(lost),
+                None => {}
             }
             out.extend_from_slice(&frame);
         }
@@ -270,7 +303,7 @@ async fn downward(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
     session: &Mutex<Session>,
-    shared: &Shared,
+    owed: &Owed<'_>,
 ) -> Result<()> {
     let mut buffer = BytesMut::new();
     while from.read_buf(&mut buffer).await? > 0 {
@@ -288,7 +321,7 @@ async fn downward(
         }
         to.write_all(&out).await?;
         if cut {
-            shared.fired.fetch_add(1, Ordering::SeqCst);
+            owed.fire();
             return Ok(());
         }
     }
