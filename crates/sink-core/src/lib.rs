@@ -14,6 +14,8 @@ pub mod model;
 
 pub mod target;
 
+pub mod apply_config;
+
 pub mod staging;
 
 pub mod checkpoint;

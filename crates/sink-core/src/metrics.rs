@@ -112,6 +112,27 @@ pub const METRICS: &[Metric] = &[
         "Rows moved aside because the target refused them.",
     ),
     metric(
+        "apply_discarded_total",
+        Kind::Counter,
+        Unit::Count,
+        "database, schema, table, reason",
+        "Versions of rows that a behaviour in apply_config kept from the target: reason `cas` or `deadline`.",
+    ),
+    metric(
+        "apply_config_rejected",
+        Kind::Gauge,
+        Unit::Count,
+        "",
+        "Tables whose rows in apply_config cannot be used; see /_/config/apply.",
+    ),
+    metric(
+        "apply_config_errors_total",
+        Kind::Counter,
+        Unit::Count,
+        "",
+        "Failed attempts to read apply_config.",
+    ),
+    metric(
         "resolve_resolved_hlc_seconds",
         Kind::Gauge,
         Unit::Seconds,
@@ -187,6 +208,25 @@ pub(crate) fn count_table(name: &'static str, table: &TableId, rows: u64) {
     if rows > 0 {
         counter!(name, &table_labels(table)).increment(rows);
     }
+}
+
+/// Counts versions of rows that a behaviour kept out.
+pub(crate) fn count_discarded(table: &TableId, reason: &'static str, rows: u64) {
+    if rows > 0 {
+        let [database, schema, table] = table_labels(table);
+        counter!("apply_discarded_total", &[database, schema, table, ("reason", reason.to_owned())])
+            .increment(rows);
+    }
+}
+
+/// Says how many tables have a configuration that cannot be used.
+pub(crate) fn set_rejected_configurations(tables: usize) {
+    gauge!("apply_config_rejected").set(f64::from(u32::try_from(tables).unwrap_or(u32::MAX)));
+}
+
+/// Counts a failed attempt to read the configuration.
+pub(crate) fn count_configuration_error() {
+    counter!("apply_config_errors_total").increment(1);
 }
 
 /// Counts rows that arrived at or below the applied time.

@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use sink_core::apply::plan::{Fold, TablePlan};
-use sink_core::model::{ColumnSchema, Ident, SchemaId, Shape, TableId, TableSchema, UniqueKey, ValueClass};
+use sink_core::model::{
+    Behaviours, ColumnRule, ColumnSchema, Deadline, Expression, Ident, SchemaId, Shape, TableId, TableRules,
+    TableSchema, UniqueKey, ValueClass,
+};
 use sink_core::staging::names;
 use sink_core::target::dialect::{Dialect, Product, Rows, SliceOptions, StagingArea, Writes, dialect};
 
@@ -24,6 +27,8 @@ pub const DDL: &[&str] = &[
     "CREATE TABLE golden.\"od\"\"d; --\" (\"I d\" int8 PRIMARY KEY, \"v'\\\" text)",
     "CREATE TABLE golden.products (id int8 PRIMARY KEY, sku varchar(128) NOT NULL UNIQUE, shelf int4 UNIQUE)",
     "CREATE TABLE golden.seats (id int8 PRIMARY KEY, number int4 NOT NULL UNIQUE)",
+    "CREATE TABLE golden.versioned (id int8 PRIMARY KEY, major int8, minor numeric(10,2), at timestamptz, name text UNIQUE, \
+     overflow jsonb)",
 ];
 
 /// A statement shape by name, with its statements in order.
@@ -55,6 +60,7 @@ fn column(name: &str, sql_type: &str, class: ValueClass, nullable: bool) -> Colu
         sql_type,
         class,
         text_equality,
+        collation: None,
         generated: false,
         nullable,
         update_has_effects: false,
@@ -74,6 +80,7 @@ fn table(database: &str, name: &str, keys: usize, columns: Vec<ColumnSchema>) ->
         unique_keys: Vec::new(),
         references: Vec::new(),
         delete_has_effects: false,
+        behaviours: Behaviours::Plain,
     }
 }
 
@@ -134,7 +141,34 @@ pub fn tables(database: &str) -> Vec<TableSchema> {
         odd,
         products,
         seats,
+        versioned(database),
     ]
+}
+
+/// A table with every behaviour.
+fn versioned(database: &str) -> TableSchema {
+    let columns = vec![
+        column("id", "bigint", ValueClass::Integer(64), false),
+        column("major", "bigint", ValueClass::Integer(64), true),
+        column("minor", "numeric(10,2)", ValueClass::Numeric, true),
+        column("at", "timestamp with time zone", ValueClass::Timestamp, true),
+        column("name", "text", ValueClass::Text, true),
+        column("overflow", "jsonb", ValueClass::Json { binary: true }, true),
+    ];
+    let mut rules = TableRules {
+        columns: vec![ColumnRule::default(); columns.len()],
+        cas: vec![1, 2],
+        deadlines: vec![Deadline { column: 3, interval: "00:01:00".into() }],
+        extras: Some(5),
+        ignored: vec!["unwanted".into()],
+    };
+    rules.columns[4].source = Some("title".into());
+    rules.columns[4].expression = Expression::parse("upper($0) || '$0'").ok();
+    let mut versioned = table(database, "versioned", 1, columns);
+    versioned.unique_keys =
+        vec![UniqueKey { name: "versioned_name_key".into(), columns: vec![4], nulls_equal: false }];
+    versioned.behaviours = Behaviours::Configured(Arc::new(rules));
+    versioned
 }
 
 /// Makes plans for the example tables.
@@ -181,6 +215,7 @@ pub fn cases(product: Product, database: &str) -> Vec<Case> {
     let mut cases = slices(&examples);
     cases.extend(unique_and_guard(&examples));
     cases.extend(handed_over(&examples));
+    cases.extend(behaviours(&examples));
     cases.extend(staging(&examples));
     cases
 }
@@ -244,12 +279,68 @@ fn handed_over(examples: &Examples) -> Vec<Case> {
     ]
 }
 
+fn behaviours(examples: &Examples) -> Vec<Case> {
+    let row: &[&str] = &["id", "major", "minor", "at", "title", "unwanted"];
+    let open = Shape::open(row.iter().map(|member| (*member).to_owned()).collect());
+    let changed = |change: &dyn Fn(&mut TableRules), shapes: &[&[&str]]| {
+        let mut plan = examples.plan("versioned", &[row]);
+        let mut table = TableSchema::clone(&plan.table);
+        if let Behaviours::Configured(rules) = &mut table.behaviours {
+            change(Arc::make_mut(rules));
+        }
+        let shapes: Vec<Arc<Shape>> = if shapes.is_empty() {
+            vec![Arc::new(open.clone())]
+        } else {
+            let members = |names: &&[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+            shapes.iter().map(|names| Arc::new(Shape::new(members(names)))).collect()
+        };
+        plan = TablePlan::new(Arc::new(table), plan.staging_table, plan.guard_table, &shapes)
+            .expect("the shapes fit");
+        [plan]
+    };
+    let all = changed(&|_| {}, &[]);
+    let only_cas = |rules: &mut TableRules| rules.deadlines.clear();
+    let only_deadline = |rules: &mut TableRules| rules.cas.clear();
+    let by_key = |rules: &mut TableRules| {
+        rules.cas.clear();
+        rules.deadlines.clear();
+        rules.columns[0].expression = Expression::parse("2 * $0").ok();
+        rules.columns[3].expression = Expression::parse("now()").ok();
+        rules.columns[2].ignored = true;
+    };
+    let spelled: &[&[&str]] = &[row, &["ID", "MAJOR", "MINOR", "AT"]];
+    let input = |writes| SliceOptions { fence: false, guard: false, writes, rows: Rows::Input };
+    vec![
+        examples.slice("behaviours-all", &all, staged(true, false, Writes::All)),
+        examples.slice("behaviours-clear", &all, staged(false, false, Writes::Clear)),
+        examples.slice("behaviours-after-clear", &all, staged(false, false, Writes::Upserts)),
+        examples.slice(
+            "behaviours-two-spellings",
+            &changed(&only_cas, spelled),
+            staged(true, true, Writes::All),
+        ),
+        examples.slice(
+            "behaviours-deadline",
+            &changed(&only_deadline, &[]),
+            staged(true, false, Writes::All),
+        ),
+        examples.slice("behaviours-key", &changed(&by_key, &[]), staged(true, false, Writes::All)),
+        examples.slice(
+            "behaviours-rows",
+            &all,
+            SliceOptions { fence: true, guard: true, ..input(Writes::All) },
+        ),
+        examples.slice("behaviours-rows-key", &changed(&by_key, &[]), input(Writes::All)),
+    ]
+}
+
 fn staging(examples: &Examples) -> Vec<Case> {
     let plan = examples.plan("parents", &[&[]]);
     let (dialect, area) = (examples.dialect, &examples.area);
     let case = |name: &str, statements| Case { name: name.into(), statements };
     vec![
         case("area", dialect.area_ddl(area)),
+        case("area-home", dialect.home_ddl(area)),
         case("staging-tables", dialect.staging_ddl(area, &plan.staging_table, &plan.guard_table)),
         case("stage", vec![dialect.stage(area, &plan.staging_table, false)]),
         case("stage-again", vec![dialect.stage(area, &plan.staging_table, true)]),

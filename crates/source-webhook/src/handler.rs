@@ -103,6 +103,10 @@ impl Webhook {
                 let content_type = "text/plain; version=0.0.4; charset=utf-8";
                 return reply::with_type(StatusCode::OK, content_type, (self.render_metrics)());
             }
+            Route::ApplyConfig => {
+                let text = format!("{:#}\n", self.intake.target.configs().to_json());
+                return reply::with_type(StatusCode::OK, "application/json", text);
+            }
             Route::NotFound => {
                 let text = "not found; a feed posts to /database/schema";
                 reply::text(StatusCode::NOT_FOUND, text)

@@ -33,6 +33,7 @@ pub(crate) async fn readyz(intake: &Intake, draining: bool) -> (StatusCode, Stri
         "ready": ready,
         "draining": draining,
         "target": intake.target.version(),
+        "apply_config": configuration_json(intake),
     });
     match schemas {
         Ok(schemas) => state["schemas"] = schemas.iter().map(schema_json).collect(),
@@ -40,6 +41,15 @@ pub(crate) async fn readyz(intake: &Intake, draining: bool) -> (StatusCode, Stri
     }
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, format!("{state:#}\n"))
+}
+
+/// Tables whose rows in `apply_config` cannot be used.
+fn configuration_json(intake: &Intake) -> Value {
+    let broken = intake.target.configs().tables().into_iter().filter(|table| !table.problems.is_empty());
+    let each = broken.map(
+        |table| json!({ "table": table.name, "state": table.state.as_str(), "problems": table.problems }),
+    );
+    each.collect()
 }
 
 async fn all_schemas(intake: &Intake) -> Result<Vec<SchemaStatus>, Failure> {

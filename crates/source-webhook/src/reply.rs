@@ -74,6 +74,8 @@ impl From<RowError> for Refusal {
     fn from(error: RowError) -> Self {
         let status = match error {
             RowError::Text { .. } | RowError::Malformed { .. } => StatusCode::BAD_REQUEST,
+            // The feed tries again until the configuration is mended.
+            RowError::Rejected { .. } => StatusCode::SERVICE_UNAVAILABLE,
             RowError::Shape(_)
             | RowError::NoPrimaryKey(_)
             | RowError::KeyLength { .. }

@@ -16,6 +16,8 @@ pub enum Route {
     Readyz,
     /// `/_/varz`: metrics.
     Varz,
+    /// `/_/config/apply`: what `apply_config` says of tables.
+    ApplyConfig,
     /// Nothing of ours.
     NotFound,
 }
@@ -41,6 +43,7 @@ pub fn route(path: &str) -> Route {
         ["_", "healthz"] => Route::Healthz,
         ["_", "readyz"] => Route::Readyz,
         ["_", "varz"] => Route::Varz,
+        ["_", "config", "apply"] => Route::ApplyConfig,
         ["_", ..] => Route::NotFound,
         [database, schema] => {
             let ident = |segment| percent_decode(segment).and_then(|name| Ident::new(name).ok());

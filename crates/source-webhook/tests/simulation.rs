@@ -12,7 +12,7 @@ use rand::{Rng as _, SeedableRng as _};
 use sink_core::apply::OnRowError;
 use sink_core::checkpoint::{CheckpointStore as _, Standing};
 use sink_core::failure::Disposition;
-use sink_core::model::{Batch, ColumnSchema, Ident, SchemaId, TableId, TableSchema, ValueClass};
+use sink_core::model::{Batch, Behaviours, ColumnSchema, Ident, SchemaId, TableId, TableSchema, ValueClass};
 use sink_core::resolver::{CatchUp, Pace};
 use sink_core::staging::Stager as _;
 use sink_core::staging::admission::{IncomingRow, TableAdmission};
@@ -33,6 +33,7 @@ fn target_table(table: &source::Table) -> TableSchema {
         sql_type: column.sql_type.to_owned(),
         class: ValueClass::Text,
         text_equality: true,
+        collation: None,
         generated: false,
         nullable: column.nullable,
         update_has_effects: false,
@@ -46,6 +47,7 @@ fn target_table(table: &source::Table) -> TableSchema {
         unique_keys: Vec::new(),
         references: Vec::new(),
         delete_has_effects: false,
+        behaviours: Behaviours::Plain,
     }
 }
 

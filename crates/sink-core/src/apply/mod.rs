@@ -1,5 +1,6 @@
 //! The seam where changes reach the target, and the pure planning before it.
 
+pub mod matching;
 pub mod order;
 pub mod plan;
 pub mod sql;

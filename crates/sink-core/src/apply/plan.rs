@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::matching::{Matching, ShapeError};
 use crate::failure::{Disposition, Failure, Place};
-use crate::model::{Shape, TableSchema};
+use crate::model::{Behaviours, Shape, TableSchema};
 
 /// How the newest version of each key is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,11 +15,22 @@ pub enum Fold {
     Value,
 }
 
-/// A member of the row's JSON object and the column it feeds.
+/// Where the value of a column comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The member of the row's JSON object, as the source spells it.
+    Member(String),
+    /// The column's expression, which takes no input.
+    Constant,
+    /// All members that no other column takes.
+    Extras,
+}
+
+/// A column and what it is fed with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Feed {
-    /// The member as the source spells it.
-    pub member: String,
+    /// Where the value comes from.
+    pub source: Source,
     /// Position in [`TableSchema::columns`].
     pub column: usize,
 }
@@ -26,8 +38,8 @@ pub struct Feed {
 /// What rows of one shape write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShapePlan {
-    /// [`Shape::id`].
-    pub id: i64,
+    /// The shape.
+    pub shape: Arc<Shape>,
     /// The columns written: first the key in key order, then the others in catalogue order.
     pub feeds: Vec<Feed>,
     /// Every column that can be written is fed.
@@ -49,83 +61,39 @@ pub struct TablePlan {
     pub fold: Fold,
 }
 
-/// Why a row's members do not fit a table.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ShapeError {
-    /// There is no such column.
-    #[error("table {table} has no column for the member {member:?}; add the column to the target first")]
-    UnknownMember {
-        /// The table.
-        table: String,
-        /// The member.
-        member: String,
-    },
-    /// Two members feed one column.
-    #[error("the members {first:?} and {second:?} both feed column {column:?} of table {table}")]
-    SameColumn {
-        /// The table.
-        table: String,
-        /// The column.
-        column: String,
-        /// One member.
-        first: String,
-        /// The other.
-        second: String,
-    },
-    /// A column of the primary key has no member.
-    #[error("the row lacks column {column:?} of the primary key of table {table}")]
-    MissingKey {
-        /// The table.
-        table: String,
-        /// The column.
-        column: String,
-    },
-}
-
-impl ShapeError {
-    /// The column or member the error is about.
-    #[must_use]
-    pub fn column(&self) -> &str {
-        match self {
-            Self::UnknownMember { member, .. } => member,
-            Self::SameColumn { column, .. } | Self::MissingKey { column, .. } => column,
-        }
-    }
-}
-
 impl ShapePlan {
-    /// Finds the column of each member.
+    /// Finds what feeds each column.
     ///
     /// # Errors
-    /// If a member has no column, two members feed one column, or a key column has no member.
-    pub fn new(table: &TableSchema, shape: &Shape) -> Result<Self, ShapeError> {
-        let mut member_of: Vec<Option<&str>> = vec![None; table.columns.len()];
-        for member in shape.members() {
-            let name = || table.id.to_string();
-            let at = table
-                .column(member)
-                .ok_or_else(|| ShapeError::UnknownMember { table: name(), member: member.clone() })?;
-            if let Some(first) = member_of[at].replace(member) {
-                return Err(ShapeError::SameColumn {
-                    table: name(),
-                    column: table.columns[at].name.to_string(),
-                    first: first.to_owned(),
-                    second: member.clone(),
-                });
+    /// If a member has no column, two members feed one column, or a column that must be fed is not.
+    pub fn new(table: &TableSchema, shape: &Arc<Shape>) -> Result<Self, ShapeError> {
+        let members: Vec<&str> = shape.members().iter().map(String::as_str).collect();
+        let matching = Matching::new(table, &members)?;
+        let extras = table.rules().and_then(|rules| rules.extras);
+        if shape.is_open() && extras.is_none() {
+            return Err(ShapeError::NoExtras { table: table.id.to_string() });
+        }
+        let source = |column: usize| {
+            if extras == Some(column) {
+                Some(Source::Extras)
+            } else if table.rule(column).is_some_and(|rule| rule.constant().is_some()) {
+                Some(Source::Constant)
+            } else {
+                matching.member_of(column).map(|member| Source::Member(members[member].to_owned()))
             }
-        }
-        let missing = table.primary_key.iter().find(|at| member_of[**at].is_none());
-        if let Some(at) = missing {
-            let (table, column) = (table.id.to_string(), table.columns[*at].name.to_string());
-            return Err(ShapeError::MissingKey { table, column });
-        }
+        };
         let others = (0..table.columns.len()).filter(|at| !table.primary_key.contains(at));
-        let feeds = table.primary_key.iter().copied().chain(others).filter_map(|column| {
-            let member = member_of[column].filter(|_| !table.columns[column].generated)?;
-            Some(Feed { member: member.to_owned(), column })
-        });
-        let complete = table.writable().all(|(at, _)| member_of[at].is_some());
-        Ok(Self { id: shape.id(), feeds: feeds.collect(), complete })
+        let feeds = table.primary_key.iter().copied().chain(others);
+        let feeds: Vec<Feed> =
+            feeds.filter_map(|column| Some(Feed { source: source(column)?, column })).collect();
+        let complete = table.writable().all(|(at, _)| feeds.iter().any(|feed| feed.column == at));
+        Ok(Self { shape: Arc::clone(shape), feeds, complete })
+    }
+
+    /// Where a column's value comes from, if it is fed.
+    #[must_use]
+    pub fn source_of(&self, column: usize) -> Option<&Source> {
+        self.feeds.iter().find(|feed| feed.column == column).map(|feed| &feed.source)
     }
 }
 
@@ -133,21 +101,23 @@ impl TablePlan {
     /// Plans rows of these shapes.
     ///
     /// # Errors
-    /// If a shape does not fit the table any more: the target's schema changed after the rows were staged.
+    /// If a shape does not fit the table any more: the target's schema or the configuration changed after the rows were
+    /// staged.
     pub fn new(
         table: Arc<TableSchema>,
         staging_table: String,
         guard_table: String,
         shapes: &[Arc<Shape>],
     ) -> Result<Self, Failure> {
+        const MATCH: &str = "match staged rows with the target table";
+        let place = Place { table: Some(table.id.clone()), ..Place::default() };
+        if let Behaviours::Rejected(why) = &table.behaviours {
+            return Err(Failure::new(Disposition::Halt, MATCH, &**why).at(place));
+        }
         let plans = shapes.iter().map(|shape| ShapePlan::new(&table, shape)).collect::<Result<Vec<_>, _>>();
         let shapes = plans.map_err(|error| {
-            let place = Place {
-                table: Some(table.id.clone()),
-                column: Some(error.column().to_owned()),
-                ..Place::default()
-            };
-            Failure::new(Disposition::Halt, "match staged rows with the target table", error).at(place)
+            let place = Place { column: error.column().map(str::to_owned), ..place };
+            Failure::new(Disposition::Halt, MATCH, error).at(place)
         })?;
         let fold = if table.key_text_equality() { Fold::Text } else { Fold::Value };
         Ok(Self { table, staging_table, guard_table, shapes, fold })
@@ -157,6 +127,19 @@ impl TablePlan {
     #[must_use]
     pub fn has_partial_shape(&self) -> bool {
         self.shapes.iter().any(|shape| !shape.complete)
+    }
+
+    /// Whether rows that were deleted in between must be told apart from others: what was there before then neither
+    /// keeps its columns nor counts in a comparison.
+    #[must_use]
+    pub fn tells_reborn(&self) -> bool {
+        self.has_partial_shape() || self.has_cas()
+    }
+
+    /// Whether an update needs a greater version than the stored row has.
+    #[must_use]
+    pub fn has_cas(&self) -> bool {
+        self.table.rules().is_some_and(|rules| !rules.cas.is_empty())
     }
 }
 
@@ -181,8 +164,8 @@ mod tests {
         people
     }
 
-    fn shape(members: &[&str]) -> Shape {
-        Shape::new(members.iter().map(|m| (*m).to_owned()).collect())
+    fn shape(members: &[&str]) -> Arc<Shape> {
+        Arc::new(Shape::new(members.iter().map(|m| (*m).to_owned()).collect()))
     }
 
     #[test]
@@ -194,14 +177,15 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_named() {
-        let error = ShapePlan::new(&people(), &shape(&["id", "age"])).unwrap_err();
-        assert_eq!(error.column(), "age");
-        assert!(error.to_string().contains("db.public.people"));
-        assert!(matches!(
-            ShapePlan::new(&people(), &shape(&["id", "name", "NAME"])),
-            Err(ShapeError::SameColumn { .. })
-        ));
-        assert!(matches!(ShapePlan::new(&people(), &shape(&["name"])), Err(ShapeError::MissingKey { .. })));
+    fn a_rejected_configuration_stops_the_table() {
+        let rejected = TableSchema { behaviours: Behaviours::Rejected("no such column".into()), ..people() };
+        let error = TablePlan::new(Arc::new(rejected), String::new(), String::new(), &[]).unwrap_err();
+        assert_eq!(error.disposition(), Disposition::Halt);
+    }
+
+    #[test]
+    fn an_open_shape_needs_somewhere_to_go() {
+        let open = Arc::new(Shape::open(vec!["id".into()]));
+        assert!(matches!(ShapePlan::new(&people(), &open), Err(ShapeError::NoExtras { .. })));
     }
 }

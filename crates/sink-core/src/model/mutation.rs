@@ -54,6 +54,7 @@ impl RowKey {
 pub struct Shape {
     id: i64,
     members: Vec<String>,
+    open: bool,
 }
 
 impl Shape {
@@ -62,18 +63,49 @@ impl Shape {
 
     /// The shape of a row with these members, in any order.
     #[must_use]
-    pub fn new(mut members: Vec<String>) -> Self {
+    pub fn new(members: Vec<String>) -> Self {
+        Self::with(members, false)
+    }
+
+    /// The shape of a row with these members and any others, which all go where the table collects what no column
+    /// takes. Such rows may differ in every name, so the others are not listed.
+    #[must_use]
+    pub fn open(members: Vec<String>) -> Self {
+        Self::with(members, true)
+    }
+
+    fn with(mut members: Vec<String>, open: bool) -> Self {
         members.sort_unstable();
-        let text = serde_json::to_string(&members).expect("strings always serialise");
-        let digest = Sha256::digest(text.as_bytes());
+        let mut shape = Self { id: 1, members, open };
+        let digest = Sha256::digest(shape.to_json().as_bytes());
         let mut first = [0; 8];
         first.copy_from_slice(&digest[..8]);
         // Zero is taken; any other value will do for the one text in 2^64 that hashes to it.
-        let id = match i64::from_be_bytes(first) {
+        shape.id = match i64::from_be_bytes(first) {
             Self::DELETION => 1,
             id => id,
         };
-        Self { id, members }
+        shape
+    }
+
+    /// The shape as a JSON array of its members; a null at the end says that there are others.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let others = self.open.then_some(None);
+        let all: Vec<Option<&str>> =
+            self.members.iter().map(|member| Some(member.as_str())).chain(others).collect();
+        serde_json::to_string(&all).expect("strings always serialise")
+    }
+
+    /// Reads what [`Self::to_json`] wrote.
+    #[must_use]
+    pub fn from_json(text: &str) -> Option<Self> {
+        let mut all: Vec<Option<String>> = serde_json::from_str(text).ok()?;
+        let open = all.last().is_some_and(Option::is_none);
+        if open {
+            all.pop();
+        }
+        Some(Self::with(all.into_iter().collect::<Option<Vec<String>>>()?, open))
     }
 
     /// A number that stands for the set of members: the first eight bytes of a SHA-256, never zero.
@@ -86,6 +118,12 @@ impl Shape {
     #[must_use]
     pub fn members(&self) -> &[String] {
         &self.members
+    }
+
+    /// Whether rows have members that are not listed.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open
     }
 }
 
@@ -171,6 +209,18 @@ mod tests {
         assert_eq!(ab, Shape::new(vec!["b".into(), "a".into()]));
         assert_ne!(ab.id(), Shape::new(vec!["a,b".into()]).id());
         assert_ne!(ab.id(), Shape::DELETION);
+    }
+
+    #[test]
+    fn an_open_shape_is_another_one_and_survives_storage() {
+        let names = || vec!["b".to_owned(), "a".to_owned()];
+        let (open, closed) = (Shape::open(names()), Shape::new(names()));
+        assert_ne!(open.id(), closed.id());
+        assert_eq!(open.to_json(), r#"["a","b",null]"#);
+        for shape in [open, closed, Shape::open(Vec::new())] {
+            assert_eq!(Shape::from_json(&shape.to_json()), Some(shape));
+        }
+        assert_eq!(Shape::from_json(r#"["a",null,"b"]"#), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Ident, SchemaId, TableId};
+use super::{Behaviours, ColumnRule, Ident, SchemaId, TableId, TableRules};
 
 /// How a column's JSON values look and how they are cast. Decides what can be refused without asking the
 /// target, and which conversion a value needs.
@@ -52,6 +52,8 @@ pub struct ColumnSchema {
     pub class: ValueClass,
     /// Whether two values are equal exactly when their JSON texts are.
     pub text_equality: bool,
+    /// How its texts are ordered, as SQL that can follow `COLLATE`; none if as the type says.
+    pub collation: Option<String>,
     /// Computed by the target: accepted in a row, never written.
     pub generated: bool,
     /// Can hold SQL NULL.
@@ -92,6 +94,8 @@ pub struct TableSchema {
     /// Some foreign key of another table answers a delete here with CASCADE, SET NULL or SET DEFAULT, so a row
     /// must not be deleted just to be written again.
     pub delete_has_effects: bool,
+    /// What the operator wants done to its rows.
+    pub behaviours: Behaviours,
 }
 
 impl TableSchema {
@@ -101,7 +105,42 @@ impl TableSchema {
         find_name(self.columns.iter().map(|column| &column.name), name)
     }
 
-    /// Columns a row may feed: neither computed by the target nor hidden.
+    /// The rules for its rows, if there are any.
+    #[must_use]
+    pub fn rules(&self) -> Option<&TableRules> {
+        match &self.behaviours {
+            Behaviours::Configured(rules) => Some(rules),
+            Behaviours::Plain | Behaviours::Rejected(_) => None,
+        }
+    }
+
+    /// The rule of a column, if it has one.
+    #[must_use]
+    pub fn rule(&self, column: usize) -> Option<&ColumnRule> {
+        self.rules().and_then(|rules| rules.columns.get(column))
+    }
+
+    /// The member that a column takes.
+    #[must_use]
+    pub fn source_of(&self, column: usize) -> &str {
+        let renamed = self.rule(column).and_then(|rule| rule.source.as_deref());
+        renamed.unwrap_or_else(|| self.columns[column].name.as_str())
+    }
+
+    /// Whether a column is written whatever the row holds: by an expression without input, or with what is left over.
+    #[must_use]
+    pub fn writes_always(&self, column: usize) -> bool {
+        self.rule(column).is_some_and(|rule| rule.constant().is_some())
+            || self.rules().is_some_and(|rules| rules.extras == Some(column))
+    }
+
+    /// Whether what is written depends on more than the newest version of a row.
+    #[must_use]
+    pub fn is_conditional(&self) -> bool {
+        self.rules().is_some_and(TableRules::is_conditional)
+    }
+
+    /// Columns a row may feed: not computed by the target.
     pub fn writable(&self) -> impl Iterator<Item = (usize, &ColumnSchema)> {
         self.columns.iter().enumerate().filter(|(_, column)| !column.generated)
     }
@@ -114,7 +153,8 @@ impl TableSchema {
     /// Whether keys are equal exactly when their canonical texts are.
     #[must_use]
     pub fn key_text_equality(&self) -> bool {
-        self.key_columns().all(|column| column.text_equality)
+        let transformed = |at: &usize| self.rule(*at).is_some_and(|rule| rule.expression.is_some());
+        self.key_columns().all(|column| column.text_equality) && !self.primary_key.iter().any(transformed)
     }
 }
 
@@ -145,6 +185,15 @@ impl DatabaseSchema {
             let mut hits = tables.iter().filter(|(ident, _)| ident.as_str().to_lowercase() == folded);
             hits.next().filter(|_| hits.next().is_none()).map(|(_, table)| table)
         })
+    }
+
+    /// Says what is to be done with the rows of a table.
+    pub fn set_behaviours(&mut self, table: &TableId, behaviours: Behaviours) {
+        if let Some(table) =
+            self.tables.get_mut(&table.schema).and_then(|tables| tables.get_mut(&table.table))
+        {
+            Arc::make_mut(table).behaviours = behaviours;
+        }
     }
 
     /// All tables of a schema; none if the schema has none.
@@ -184,6 +233,7 @@ pub(crate) mod examples {
             sql_type: sql_type.into(),
             class,
             text_equality,
+            collation: None,
             generated: false,
             nullable: true,
             update_has_effects: false,
@@ -202,6 +252,7 @@ pub(crate) mod examples {
             unique_keys: Vec::new(),
             references: Vec::new(),
             delete_has_effects: false,
+            behaviours: Behaviours::Plain,
         }
     }
 }

@@ -144,8 +144,12 @@ impl Resolvers {
         stop.run_until_cancelled(Box::pin(all)).await;
     }
 
-    /// Reads the target's schema again, everywhere; wakes resolvers that stand still.
+    /// Reads the configuration and the target's schema again, everywhere; wakes resolvers that stand still.
     pub async fn reload(&self) {
+        let target = &self.engine.target;
+        if let Err(error) = target.configs().load(target.home()).await {
+            tracing::error!(error = %chain(&error), "apply_config was not read; what is in use stays");
+        }
         for database in self.engine.target.databases().await {
             if let Err(error) = database.schema().refresh(&database).await {
                 tracing::warn!(database = %database.name(), error = %chain(&error), "the target's schema was not read");

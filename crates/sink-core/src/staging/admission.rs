@@ -13,8 +13,11 @@ use serde_json::value::RawValue;
 use super::json_text::{self, JsonTextError};
 use super::key_text::{canonical, canonical_number};
 use super::value_kind::check_kind;
-use crate::apply::plan::{ShapeError, ShapePlan};
-use crate::model::{Change, ColumnSchema, HlcTimestamp, Mutation, RowKey, Shape, TableSchema, ValueClass};
+use crate::apply::matching::{Matching, ShapeError};
+use crate::model::expression::Input;
+use crate::model::{
+    Behaviours, Change, ColumnSchema, HlcTimestamp, Mutation, RowKey, Shape, TableSchema, ValueClass,
+};
 
 /// Most shapes of one table that are remembered; more are legal but are looked up each time.
 const MAX_REMEMBERED_SHAPES: usize = 64;
@@ -41,6 +44,14 @@ pub enum RowError {
     /// The table cannot take upserts at all.
     #[error("table {0} has no primary key at the target; add one (such as the source's hidden rowid column)")]
     NoPrimaryKey(String),
+    /// The configuration of the table cannot be used.
+    #[error("the configuration of table {table} in apply_config cannot be used: {why}")]
+    Rejected {
+        /// The table.
+        table: String,
+        /// Why.
+        why: Arc<str>,
+    },
     /// The key of a deletion does not fit.
     #[error(
         "table {table}: the key has {received} elements, the target's primary key has {expected}, and nothing tells \
@@ -106,6 +117,7 @@ impl RowError {
     pub fn may_be_stale_schema(&self) -> bool {
         match self {
             Self::Shape(_)
+            | Self::Rejected { .. }
             | Self::NoPrimaryKey(_)
             | Self::KeyLength { .. }
             | Self::Kind { .. }
@@ -146,10 +158,10 @@ struct KnownShape {
     /// The members in the order in which the row lists them.
     names: Vec<String>,
     shape: Arc<Shape>,
-    /// For each member, in the order in which the row lists them, its column; `None` for computed columns.
-    columns: Vec<Option<usize>>,
-    /// For each key column, which member feeds it.
-    key_members: Vec<usize>,
+    /// Which member feeds which column with its own value, in order of members.
+    fed: Vec<(usize, usize)>,
+    /// For each key column, which member feeds it; none if its expression takes no input.
+    key_members: Vec<Option<usize>>,
 }
 
 impl TableAdmission {
@@ -192,6 +204,9 @@ impl TableAdmission {
     /// # Errors
     /// See [`RowError`]; nothing is changed.
     pub fn admit<'a>(&self, row: IncomingRow<'a>) -> Result<Mutation<'a>, RowError> {
+        if let Behaviours::Rejected(why) = &self.table.behaviours {
+            return Err(RowError::Rejected { table: self.name(), why: Arc::clone(why) });
+        }
         if self.table.primary_key.is_empty() {
             return Err(RowError::NoPrimaryKey(self.name()));
         }
@@ -203,8 +218,9 @@ impl TableAdmission {
                 self.check_text(after)?;
                 let members = self.members(after, "after")?;
                 let known = self.known_shape(&members)?;
-                self.check_kinds(&members, &known.columns)?;
-                let values: Vec<&RawValue> = known.key_members.iter().map(|at| members[*at].1).collect();
+                self.check_kinds(&members, &known.fed)?;
+                let values = known.key_members.iter().map(|at| at.map(|at| members[at].1));
+                let values: Vec<Option<&RawValue>> = values.collect();
                 let key = self.canonical_key(&values)?;
                 self.learn_alignment(&elements, &values);
                 (key, Change::Upsert { row: after, shape: Arc::clone(&known.shape) })
@@ -255,17 +271,19 @@ impl TableAdmission {
         if let Some(known) = self.shapes.read().unwrap_or_else(PoisonError::into_inner).get(&names) {
             return Ok(Arc::clone(known));
         }
-        let shape = Shape::new(names.clone());
+        let given: Vec<&str> = names.iter().map(String::as_str).collect();
         // Refuses what does not fit.
-        ShapePlan::new(&self.table, &shape)?;
-        let column_of = |name: &String| self.table.column(name);
-        let columns: Vec<Option<usize>> =
-            names.iter().map(|n| column_of(n).filter(|at| !self.table.columns[*at].generated)).collect();
-        let key_members =
-            self.table.primary_key.iter().filter_map(|key| columns.iter().position(|c| *c == Some(*key)));
-        let key_members: Vec<usize> = key_members.collect();
-        let known =
-            Arc::new(KnownShape { names: names.clone(), shape: Arc::new(shape), columns, key_members });
+        let matching = Matching::new(&self.table, &given)?;
+        // Members for the extras column may differ in every row, so they are not part of the shape.
+        let listed = names.iter().enumerate().filter(|(at, _)| !matching.extra().contains(at));
+        let listed: Vec<String> = listed.map(|(_, name)| name.clone()).collect();
+        let shape = if matching.extra().is_empty() { Shape::new(listed) } else { Shape::open(listed) };
+        let columns = 0..self.table.columns.len();
+        let mut fed: Vec<(usize, usize)> =
+            columns.filter_map(|column| Some((matching.member_of(column)?, column))).collect();
+        fed.sort_unstable();
+        let key_members = self.table.primary_key.iter().map(|key| matching.member_of(*key)).collect();
+        let known = Arc::new(KnownShape { names: names.clone(), shape: Arc::new(shape), fed, key_members });
         let mut shapes = self.shapes.write().unwrap_or_else(PoisonError::into_inner);
         if shapes.len() < MAX_REMEMBERED_SHAPES {
             shapes.insert(names, Arc::clone(&known));
@@ -276,14 +294,19 @@ impl TableAdmission {
     fn check_kinds(
         &self,
         members: &[(Cow<'_, str>, &RawValue)],
-        columns: &[Option<usize>],
+        fed: &[(usize, usize)],
     ) -> Result<(), RowError> {
-        for ((_, value), column) in members.iter().zip(columns) {
-            if let Some(column) = column.map(|at| &self.table.columns[at]) {
-                check_kind(column, value.get()).map_err(|found| self.wrong_kind(column, found))?;
-            }
+        fed.iter().try_for_each(|(member, column)| self.check_kind(*column, members[*member].1))
+    }
+
+    /// What an expression takes as text may be of any kind.
+    fn check_kind(&self, at: usize, value: &RawValue) -> Result<(), RowError> {
+        let rule = self.table.rule(at).and_then(|rule| rule.expression.as_ref());
+        if rule.is_some_and(|expression| expression.input() == Input::Text) {
+            return Ok(());
         }
-        Ok(())
+        let column = &self.table.columns[at];
+        check_kind(column, value.get()).map_err(|found| self.wrong_kind(column, found))
     }
 
     fn wrong_kind(&self, column: &ColumnSchema, found: &'static str) -> RowError {
@@ -295,10 +318,12 @@ impl TableAdmission {
         }
     }
 
-    /// Writes the key values as a JSON array that is the same text whenever the values have the same text.
-    fn canonical_key(&self, values: &[&RawValue]) -> Result<RowKey, RowError> {
+    /// Writes the key values as a JSON array that is the same text whenever the values have the same text. Where an
+    /// expression takes no input there is no value: null stands in its place.
+    fn canonical_key(&self, values: &[Option<&RawValue>]) -> Result<RowKey, RowError> {
         let mut text = String::from("[");
-        for (column, value) in self.table.key_columns().zip(values) {
+        for (at, value) in self.table.primary_key.iter().zip(values) {
+            let column = &self.table.columns[*at];
             if matches!(
                 column.class,
                 ValueClass::Json { .. } | ValueClass::Array | ValueClass::Composite | ValueClass::Geo { .. }
@@ -306,12 +331,16 @@ impl TableAdmission {
                 let (table, sql_type) = (self.name(), column.sql_type.clone());
                 return Err(RowError::KeyType { table, column: column.name.to_string(), sql_type });
             }
-            check_kind(column, value.get()).map_err(|found| self.wrong_kind(column, found))?;
-            if value.get() == "null" {
-                return Err(self.wrong_kind(column, "null, being part of the primary key"));
-            }
             if text.len() > 1 {
                 text.push(',');
+            }
+            let Some(value) = value else {
+                text.push_str("null");
+                continue;
+            };
+            self.check_kind(*at, value)?;
+            if value.get() == "null" {
+                return Err(self.wrong_kind(column, "null, being part of the primary key"));
             }
             match column.class {
                 ValueClass::Numeric | ValueClass::Float => text.push_str(&canonical_number(value.get())),
@@ -322,32 +351,52 @@ impl TableAdmission {
         Ok(RowKey::from_canonical(text))
     }
 
+    /// Whether the value of a key column comes from the row.
+    fn key_takes_value(&self, column: usize) -> bool {
+        !self.table.writes_always(column)
+    }
+
     fn key_of_deletion(&self, elements: &[&RawValue], before: Option<&str>) -> Result<RowKey, RowError> {
-        let expected = self.table.primary_key.len();
-        if let Some(before) = before {
-            let members = self.members(before, "before")?;
-            let value_of = |column: &ColumnSchema| {
-                let hit = members.iter().find(|(name, _)| {
-                    self.table.column(name).is_some_and(|at| self.table.columns[at] == *column)
-                });
-                hit.map(|(_, value)| *value)
-            };
-            let values: Option<Vec<&RawValue>> = self.table.key_columns().map(value_of).collect();
-            if let Some(values) = values {
-                return self.canonical_key(&values);
-            }
+        let key = &self.table.primary_key;
+        if let Some(before) = before
+            && let Some(values) = self.key_in(&self.members(before, "before")?)
+        {
+            return self.canonical_key(&values);
         }
+        // The source may or may not have a column that gets its value here.
+        let taken = key.iter().filter(|column| self.key_takes_value(**column)).count();
+        let has_all = taken < key.len() && elements.len() == key.len();
+        let expected = if has_all { key.len() } else { taken };
         let alignment = self.alignment();
-        match elements.len() {
-            length
-                if length < expected || (length > expected && alignment != Alignment::Confirmed(length)) =>
-            {
-                Err(RowError::KeyLength { table: self.name(), received: length, expected })
-            }
-            _ if alignment == Alignment::Contradicted => Err(RowError::KeyOrder(self.name())),
-            // A longer key starts with what only the source has: a hash bucket or a region.
-            length => self.canonical_key(&elements[length - expected..]),
+        let (length, known) = (elements.len(), alignment == Alignment::Confirmed(elements.len()));
+        if length < expected || (length > expected && !known) {
+            return Err(RowError::KeyLength { table: self.name(), received: length, expected });
         }
+        if alignment == Alignment::Contradicted {
+            return Err(RowError::KeyOrder(self.name()));
+        }
+        // A longer key starts with what only the source has: a hash bucket or a region.
+        let mut rest = elements[length - expected..].iter().copied();
+        let values = key.iter().map(|column| {
+            let takes = self.key_takes_value(*column);
+            if takes || has_all { rest.next().filter(|_| takes) } else { None }
+        });
+        self.canonical_key(&values.collect::<Vec<_>>())
+    }
+
+    /// The key values of a row before its deletion, if it has them all.
+    fn key_in<'a>(&self, members: &[(Cow<'_, str>, &'a RawValue)]) -> Option<Vec<Option<&'a RawValue>>> {
+        let value_of = |column: &usize| {
+            if !self.key_takes_value(*column) {
+                return Some(None);
+            }
+            let source = self.table.source_of(*column);
+            let exact = members.iter().find(|(name, _)| name == source);
+            let folded = source.to_lowercase();
+            let hit = exact.or_else(|| members.iter().find(|(name, _)| name.to_lowercase() == folded));
+            hit.map(|(_, value)| Some(*value))
+        };
+        self.table.primary_key.iter().map(value_of).collect()
     }
 
     fn alignment(&self) -> Alignment {
@@ -360,13 +409,19 @@ impl TableAdmission {
 
     /// A row whose key elements are all different shows which belongs to which column; others prove nothing. One row
     /// that contradicts outweighs any number that confirm.
-    fn learn_alignment(&self, elements: &[&RawValue], values: &[&RawValue]) {
+    fn learn_alignment(&self, elements: &[&RawValue], values: &[Option<&RawValue>]) {
         if elements.len() == 1 && values.len() == 1 {
             return;
         }
         let elements: Vec<Cow<'_, str>> = elements.iter().map(|element| canonical(element.get())).collect();
-        let values: Vec<Cow<'_, str>> = values.iter().map(|value| canonical(value.get())).collect();
-        let same = elements.ends_with(&values);
+        let values: Vec<Option<Cow<'_, str>>> =
+            values.iter().map(|value| value.map(|value| canonical(value.get()))).collect();
+        let same = if elements.len() == values.len() {
+            elements.iter().zip(&values).all(|(element, value)| value.as_ref().is_none_or(|v| v == element))
+        } else {
+            let taken: Vec<&Cow<'_, str>> = values.iter().flatten().collect();
+            elements.len() >= taken.len() && elements[elements.len() - taken.len()..].iter().eq(taken)
+        };
         let distinct = elements.iter().enumerate().all(|(at, element)| !elements[..at].contains(element));
         let known = self.alignment.load(Ordering::Relaxed);
         if !same {

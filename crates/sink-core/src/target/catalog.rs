@@ -9,24 +9,25 @@ use super::dialect::{Product, quote};
 use super::pool::{Database, failure};
 use crate::failure::{Disposition, Failure};
 use crate::model::{
-    ColumnSchema, DatabaseSchema, Ident, SchemaId, TableId, TableSchema, UniqueKey, ValueClass,
+    Behaviours, ColumnSchema, DatabaseSchema, Ident, SchemaId, TableId, TableSchema, UniqueKey, ValueClass,
 };
 
 const READ: &str = "read the target's catalogue";
 
 /// Columns of every ordinary table: schema, table, column, type, base type below all domains, type kind, type category, generated,
-/// identity always, deterministic collation, nullable. (`pg_catalog` of PostgreSQL 15.)
+/// identity always, deterministic collation, nullable, collation if not that of the type. (`pg_catalog` of PostgreSQL 15.)
 const POSTGRES_COLUMNS: &str = "\
 WITH RECURSIVE domains(oid, base) AS (SELECT oid, typbasetype FROM pg_type WHERE typtype = 'd' \
 UNION ALL SELECT d.oid, t.typbasetype FROM domains d JOIN pg_type t ON t.oid = d.base AND t.typtype = 'd') \
 SELECT n.nspname::text, c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), b.typname::text, \
-b.typtype::text, b.typcategory::text, a.attgenerated <> '', a.attidentity = 'a', COALESCE(l.collisdeterministic, true), NOT a.attnotnull \
+b.typtype::text, b.typcategory::text, a.attgenerated <> '', a.attidentity = 'a', COALESCE(l.collisdeterministic, true), NOT a.attnotnull, \
+CASE WHEN a.attcollation <> t.typcollation THEN quote_ident(ln.nspname) || '.' || quote_ident(l.collname) END \
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
 JOIN pg_type t ON t.oid = a.atttypid \
 LEFT JOIN domains d ON d.oid = t.oid AND NOT EXISTS (SELECT 1 FROM pg_type s WHERE s.oid = d.base AND s.typtype = 'd') \
 JOIN pg_type b ON b.oid = COALESCE(d.base, t.oid) \
-LEFT JOIN pg_collation l ON l.oid = a.attcollation \
+LEFT JOIN pg_collation l ON l.oid = a.attcollation LEFT JOIN pg_namespace ln ON ln.oid = l.collnamespace \
 WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema', $1) \
 ORDER BY n.nspname, c.relname, a.attnum";
 
@@ -148,6 +149,7 @@ fn table_of<'t>(
         unique_keys: Vec::new(),
         references: Vec::new(),
         delete_has_effects: false,
+        behaviours: Behaviours::Plain,
     }))
 }
 
@@ -191,6 +193,7 @@ fn postgres_column(row: &PgRow) -> Result<ColumnSchema, Failure> {
         sql_type: row.get(3),
         class,
         text_equality,
+        collation: row.get(11),
         generated: row.get(7),
         nullable: row.get(10),
         update_has_effects: false,
@@ -232,6 +235,8 @@ fn cockroach_column(row: &PgRow) -> Result<ColumnSchema, Failure> {
         sql_type,
         class,
         text_equality,
+        // Part of the type there.
+        collation: None,
         generated: computed || shard,
         nullable: row.get(7),
         update_has_effects: false,

@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use super::dialect::{Dialect, Product, StagingArea, dialect};
 use super::schema_watcher::SchemaWatcher;
+use crate::apply_config::ApplyConfigs;
 use crate::failure::{Disposition, Failure, Place};
 use crate::model::{Ident, SchemaId, TableId};
 
@@ -49,6 +50,7 @@ pub struct Target {
     config: TargetConfig,
     permits: Arc<Semaphore>,
     home: Arc<Database>,
+    configs: Arc<ApplyConfigs>,
     databases: Mutex<HashMap<Ident, Arc<Database>>>,
 }
 
@@ -64,6 +66,7 @@ pub struct Database {
     leases: PgPool,
     permits: Arc<Semaphore>,
     schema: SchemaWatcher,
+    configs: Arc<ApplyConfigs>,
 }
 
 /// A connection and the permit that bounds how many there are.
@@ -118,10 +121,13 @@ impl Target {
             usize::try_from(config.max_connections.max(2)).unwrap_or(Semaphore::MAX_PERMITS),
         ));
         let home = Ident::new(home).map_err(|e| Failure::new(Disposition::Halt, CONNECT, e))?;
-        let home = Arc::new(Database::open(product, home, &options, &config, &permits, None));
+        let configs = Arc::new(ApplyConfigs::default());
+        let home = Arc::new(Database::open(product, home, &options, &config, (&permits, &configs), None));
         home.prepare_area(config.create_staging).await?;
+        home.prepare_home().await?;
+        configs.load(&home).await?;
         let databases = Mutex::new(HashMap::from([(home.name.clone(), Arc::clone(&home))]));
-        Ok(Self { product, version, options, config, permits, home, databases })
+        Ok(Self { product, version, options, config, permits, home, configs, databases })
     }
 
     /// Which product it is.
@@ -164,7 +170,7 @@ impl Target {
             name.clone(),
             &self.options,
             &self.config,
-            &self.permits,
+            (&self.permits, &self.configs),
             shared,
         ));
         match self.product {
@@ -204,6 +210,12 @@ impl Target {
         done.map(drop).map_err(|e| failure("list a database that is written", e))
     }
 
+    /// What `apply_config` says of tables.
+    #[must_use]
+    pub fn configs(&self) -> &Arc<ApplyConfigs> {
+        &self.configs
+    }
+
     /// The databases opened so far.
     pub async fn databases(&self) -> Vec<Arc<Database>> {
         self.databases.lock().await.values().cloned().collect()
@@ -234,7 +246,7 @@ impl Database {
         name: Ident,
         options: &PgConnectOptions,
         config: &TargetConfig,
-        permits: &Arc<Semaphore>,
+        (permits, configs): (&Arc<Semaphore>, &Arc<ApplyConfigs>),
         shared: Option<&Self>,
     ) -> Self {
         let pool = |connections: u32| {
@@ -262,6 +274,7 @@ impl Database {
             leases,
             permits: Arc::clone(permits),
             schema: SchemaWatcher::default(),
+            configs: Arc::clone(configs),
             name,
         }
     }
@@ -288,6 +301,12 @@ impl Database {
     #[must_use]
     pub fn schema(&self) -> &SchemaWatcher {
         &self.schema
+    }
+
+    /// What `apply_config` says of tables.
+    #[must_use]
+    pub(crate) fn configs(&self) -> &ApplyConfigs {
+        &self.configs
     }
 
     /// A connection for work, within the bound on connections.
@@ -345,6 +364,13 @@ impl Database {
         let mut statements = if found == 0 { vec![self.area.create_statement()] } else { Vec::new() };
         statements.extend(self.dialect.area_ddl(&self.area));
         run_ddl(&mut connection, statements, PREPARE).await
+    }
+
+    /// Makes the tables that only the home database has.
+    async fn prepare_home(&self) -> Result<(), Failure> {
+        const PREPARE: &str = "prepare the staging area of the home database";
+        let mut connection = self.control.acquire().await.map_err(|e| failure(PREPARE, e))?;
+        run_ddl(&mut connection, self.dialect.home_ddl(&self.area), PREPARE).await
     }
 
     /// Fails with 3D000 if CockroachDB has no such database.
@@ -420,6 +446,11 @@ fn session_settings(product: Product, options: PgConnectOptions) -> PgConnectOpt
             ("lock_timeout", "30s"),
             // The order of waits and snapshots is built on this level, whatever the role's default.
             ("default_transaction_isolation", "read committed"),
+            // Substitute expressions and deadlines mean the same whatever the role's defaults are.
+            ("standard_conforming_strings", "on"),
+            ("TimeZone", "UTC"),
+            ("IntervalStyle", "postgres"),
+            ("DateStyle", "ISO, YMD"),
             // One source timestamp may be a whole table; liveness is the lease's business.
             ("statement_timeout", "0"),
             // The generated statements join a few rows with large tables by key; without statistics on the few,

@@ -1,4 +1,4 @@
-//! The last known schema of a database. Read again every minute, on SIGHUP, before a row is refused for an unknown
+//! The last known schema of a database, with what `apply_config` says of its tables. Read again every minute, on SIGHUP, before a row is refused for an unknown
 //! table or column (at most once a second), and when a statement fails in a way that says the schema moved.
 
 use std::sync::{Arc, RwLock};
@@ -95,7 +95,9 @@ impl SchemaWatcher {
         {
             return Ok(known);
         }
-        let read = Arc::new(catalog::read(database).await?);
+        let mut read = catalog::read(database).await?;
+        database.configs().overlay(database, &mut read).await?;
+        let read = Arc::new(read);
         *last_read = Some(Instant::now());
         if let Some(known) = self.known().filter(|known| **known == *read) {
             // Keeps what was derived from the old value valid.

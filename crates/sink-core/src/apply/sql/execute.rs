@@ -39,17 +39,24 @@ impl<'a> Values<'a> {
 pub(super) struct Counts {
     pub(super) upserts: Vec<u64>,
     pub(super) deletes: Vec<u64>,
+    /// Versions that compare-and-set kept out.
+    pub(super) beaten: Vec<u64>,
+    /// Versions that missed a deadline.
+    pub(super) late: Vec<u64>,
 }
 
 impl Counts {
     pub(super) fn new(tables: usize) -> Self {
-        Self { upserts: vec![0; tables], deletes: vec![0; tables] }
+        let zeros = || vec![0; tables];
+        Self { upserts: zeros(), deletes: zeros(), beaten: zeros(), late: zeros() }
     }
 
     pub(super) fn publish(&self, plans: &[TablePlan]) {
         for (at, plan) in plans.iter().enumerate() {
             metrics::count_table("apply_upserts_total", &plan.table.id, self.upserts[at]);
             metrics::count_table("apply_deletes_total", &plan.table.id, self.deletes[at]);
+            metrics::count_discarded(&plan.table.id, "cas", self.beaten[at]);
+            metrics::count_discarded(&plan.table.id, "deadline", self.late[at]);
         }
     }
 
@@ -106,6 +113,8 @@ async fn one(
             }
             add(&mut counts.upserts, &row, 1);
             add(&mut counts.deletes, &row, 2);
+            add(&mut counts.beaten, &row, 3);
+            add(&mut counts.late, &row, 4);
         }
         Answer::Fence => {
             let done = bound(statement, values).execute(connection).await.map_err(fail)?;
@@ -127,6 +136,12 @@ async fn one(
         Answer::Upserts(table) => {
             counts.upserts[table] +=
                 bound(statement, values).execute(connection).await.map_err(fail)?.rows_affected();
+        }
+        Answer::Discarded(table) => {
+            let row = bound(statement, values).fetch_one(connection).await.map_err(fail)?;
+            let count = |at: usize| u64::try_from(row.get::<i64, _>(at)).unwrap_or(0);
+            counts.beaten[table] += count(0);
+            counts.late[table] += count(1);
         }
         Answer::Deletes(table) => {
             counts.deletes[table] +=

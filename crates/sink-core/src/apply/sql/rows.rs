@@ -109,6 +109,8 @@ impl SqlApplier {
         for (from, to) in used.into_iter().enumerate() {
             all.upserts[to] = counts.upserts[from];
             all.deletes[to] = counts.deletes[from];
+            all.beaten[to] = counts.beaten[from];
+            all.late[to] = counts.late[from];
         }
         Ok(all)
     }
@@ -176,7 +178,7 @@ fn rounds_of<'a>(
     for row in rows {
         versions.entry(&row.key).or_default().push(row);
     }
-    let newest_suffices = plan.shapes.len() <= 1 && !plan.has_partial_shape();
+    let newest_suffices = plan.shapes.len() <= 1 && !plan.has_partial_shape() && !plan.table.is_conditional();
     let mut rounds: Vec<Vec<&Mutation<'_>>> = Vec::new();
     for mut versions in versions.into_values() {
         // Stable: of two rows at one time the later one wins.

@@ -126,12 +126,12 @@ impl Registry {
             shapes.into_iter().filter(|(id, _)| !known.shapes.contains_key(&key(*id))).collect()
         };
         for (id, shape) in unknown {
-            let members = serde_json::to_string(shape.members()).expect("strings always serialise");
             let sql = format!(
                 "INSERT INTO {} (staging_table, shape, members) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
                 database.area().table("staged_shapes")
             );
-            let query = sqlx::query(AssertSqlSafe(sql)).bind(&staged.staging_table).bind(id).bind(members);
+            let query =
+                sqlx::query(AssertSqlSafe(sql)).bind(&staged.staging_table).bind(id).bind(shape.to_json());
             query.execute(database.control()).await.map_err(|e| failure(REGISTER, e))?;
             self.remember_shape(database, &staged.staging_table, Arc::clone(shape));
         }
@@ -282,10 +282,10 @@ impl Registry {
         let query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(staging_table).bind(id);
         let members: Option<String> =
             query.fetch_optional(database.control()).await.map_err(|e| failure(LOOK_UP, e))?;
-        let members = members.and_then(|text| serde_json::from_str(&text).ok());
-        let members = members
+        let shape = members.and_then(|text| Shape::from_json(&text));
+        let shape = shape
             .ok_or_else(|| inconsistent(format!("shape {id} of {staging_table:?} is not registered")))?;
-        Ok(self.remember_shape(database, staging_table, Arc::new(Shape::new(members))))
+        Ok(self.remember_shape(database, staging_table, Arc::new(shape)))
     }
 
     fn remember_table(&self, staged: StagedTable) -> Arc<StagedTable> {

@@ -69,3 +69,28 @@ pub(super) fn tables(area: &StagingArea) -> Vec<String> {
         ),
     ]
 }
+
+/// The tables that only the home database has.
+pub(super) fn home_tables(area: &StagingArea) -> Vec<String> {
+    let apply_config = area.table("apply_config");
+    let columns = [
+        "cas_order int8 NOT NULL DEFAULT 0 CHECK (cas_order >= 0)",
+        "deadline interval NOT NULL DEFAULT '0'",
+        "expr text NOT NULL DEFAULT ''",
+        "extras bool NOT NULL DEFAULT false",
+        "\"ignore\" bool NOT NULL DEFAULT false",
+        "src_name text NOT NULL DEFAULT ''",
+    ];
+    let key = ["target_db", "target_schema", "target_table", "target_column"];
+    let key_columns = key.map(|name| format!("{name} text NOT NULL CHECK (length({name}) > 0)")).join(", ");
+    // What the operator wants done to the rows of each table, per column.
+    let mut statements = vec![format!(
+        "CREATE TABLE IF NOT EXISTS {apply_config} ({key_columns}, {}, PRIMARY KEY ({}))",
+        columns.join(", "),
+        key.join(", ")
+    )];
+    // A table of the original's first versions lacks some.
+    let add = |column: &&str| format!("ALTER TABLE {apply_config} ADD COLUMN IF NOT EXISTS {column}");
+    statements.extend(columns.iter().map(add));
+    statements
+}

@@ -3,13 +3,17 @@
 //! Nothing here has run on a CockroachDB server yet: the statements keep to shapes whose syntax is documented
 //! for v23.1, and the scenarios run them wherever a server is at hand.
 
+mod values;
+mod versions;
+
+use self::values::{key_values, row_value};
 use super::slice::{
     Answer, InputColumn, Param, Params, Rows, SliceOptions, Statement, Writes, mode_statement,
     newer_statement,
 };
 use super::{Dialect, Product, StagingArea, quote, quote_literal};
 use crate::apply::plan::{Fold, ShapePlan, TablePlan};
-use crate::model::{ColumnSchema, Shape, TableId, ValueClass};
+use crate::model::{Deadline, Expression, Shape, TableId, TableSchema};
 
 /// CockroachDB's SQL.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +35,29 @@ impl Dialect for Cockroach {
 
     fn area_ddl(&self, area: &StagingArea) -> Vec<String> {
         super::area::tables(area)
+    }
+
+    fn home_ddl(&self, area: &StagingArea) -> Vec<String> {
+        super::area::home_tables(area)
+    }
+
+    fn check_expression(&self, table: &TableSchema, column: usize, expression: &Expression) -> String {
+        values::check_expression(table, column, expression)
+    }
+
+    fn check_cas(&self, table: &TableSchema, column: usize) -> Vec<String> {
+        let (name, target) = (quote(table.columns[column].name.as_str()), self.table(&table.id));
+        let comparable = format!(
+            "SELECT 1 FROM {target} AS a, {target} AS b WHERE a.{name} > b.{name} \
+             AND a.{name} IS NOT DISTINCT FROM b.{name}"
+        );
+        vec![comparable]
+    }
+
+    fn check_deadline(&self, table: &TableSchema, deadline: &Deadline) -> String {
+        let (name, target) = (quote(table.columns[deadline.column].name.as_str()), self.table(&table.id));
+        let interval = quote_literal(&deadline.interval);
+        format!("SELECT 1 FROM {target} AS t WHERE t.{name} > now() - {interval}::INTERVAL")
     }
 
     fn staging_ddl(&self, area: &StagingArea, staging_table: &str, guard_table: &str) -> Vec<String> {
@@ -89,6 +116,7 @@ impl Dialect for Cockroach {
         // Constraints are immediate: parents are written first and removed last. `plans` come parents first.
         if options.writes != Writes::Clear {
             for (at, plan) in plans.iter().enumerate() {
+                statements.extend(builder.discarded(at, plan));
                 statements.extend(plan.shapes.iter().flat_map(|shape| builder.upserts(at, plan, shape)));
             }
         }
@@ -151,6 +179,10 @@ impl Builder<'_> {
 
     /// The newest version of each key, as a subquery called `r`.
     fn newest(&self, params: &mut Params, table: usize, plan: &TablePlan) -> String {
+        if plan.table.is_conditional() {
+            let (source, filter) = self.versions(params, table, plan);
+            return format!("({}) AS r", versions::best(plan, &source, &filter));
+        }
         if self.options.rows == Rows::Input {
             let columns = [InputColumn::Key, InputColumn::LongKey, InputColumn::Row, InputColumn::Shape];
             let [key, long_key, row, shape] =
@@ -159,6 +191,31 @@ impl Builder<'_> {
                 "(SELECT u.*, false AS reborn FROM unnest({key}, {long_key}, {row}, {shape}) \
                  AS u(key, long_key, mut, shape)) AS r"
             );
+        }
+        let (source, filter) = self.versions(params, table, plan);
+        let keys = match plan.fold {
+            Fold::Text => "s.key".to_owned(),
+            Fold::Value => key_values(&plan.table, "COALESCE(s.long_key, s.key)").join(", "),
+        };
+        let reborn = if plan.tells_reborn() {
+            format!("bool_or(s.shape = {}) OVER (PARTITION BY {keys})", Shape::DELETION)
+        } else {
+            "false".into()
+        };
+        format!(
+            "(SELECT DISTINCT ON ({keys}) s.key, s.long_key, s.mut, s.shape, {reborn} AS reborn FROM {source} \
+             WHERE {filter} ORDER BY {keys}, s.nanos DESC, s.logical DESC) AS r"
+        )
+    }
+
+    /// Every version of the slice or of the rows handed over, as `s`, and which of them count.
+    fn versions(&self, params: &mut Params, table: usize, plan: &TablePlan) -> (String, String) {
+        if self.options.rows == Rows::Input {
+            use InputColumn::{Key, Logical, LongKey, Nanos, Row, Shape as ShapeId};
+            let columns = [Nanos, Logical, Key, LongKey, Row, ShapeId];
+            let columns = columns.map(|column| bind(params, Param::Input { table, column })).join(", ");
+            let source = format!("unnest({columns}) AS s(nanos, logical, key, long_key, mut, shape)");
+            return (source, "true".into());
         }
         let mut at = |param| bind(params, param);
         let mut filter = format!(
@@ -178,20 +235,19 @@ impl Builder<'_> {
                 self.area.table(&plan.guard_table)
             ));
         }
-        let keys = match plan.fold {
-            Fold::Text => "s.key".to_owned(),
-            Fold::Value => key_values(plan, "COALESCE(s.long_key, s.key)"),
-        };
-        let reborn = if plan.has_partial_shape() {
-            format!("bool_or(s.shape = {}) OVER (PARTITION BY {keys})", Shape::DELETION)
-        } else {
-            "false".into()
-        };
-        format!(
-            "(SELECT DISTINCT ON ({keys}) s.key, s.long_key, s.mut, s.shape, {reborn} AS reborn FROM {} AS s \
-             WHERE {filter} ORDER BY {keys}, s.nanos DESC, s.logical DESC) AS r",
-            self.area.table(&plan.staging_table)
-        )
+        (format!("{} AS s", self.area.table(&plan.staging_table)), filter)
+    }
+
+    /// Counts what the behaviours of a table keep out.
+    fn discarded(&self, table: usize, plan: &TablePlan) -> Option<Statement> {
+        if !plan.table.is_conditional() {
+            return None;
+        }
+        let mut params = Params::default();
+        let (source, filter) = self.versions(&mut params, table, plan);
+        let target = self.dialect.table(&plan.table.id);
+        let sql = versions::discarded(plan, &source, &filter, &target);
+        Some(Statement { sql, params: params.into_inner(), answer: Answer::Discarded(table) })
     }
 
     fn delete(&self, table: usize, plan: &TablePlan) -> Statement {
@@ -202,7 +258,7 @@ impl Builder<'_> {
             "DELETE FROM {} WHERE ({}) IN (SELECT {} FROM {newest} WHERE r.shape = {})",
             self.dialect.table(&plan.table.id),
             columns.join(", "),
-            key_values(plan, "COALESCE(r.long_key, r.key)"),
+            key_values(&plan.table, "COALESCE(r.long_key, r.key)").join(", "),
             Shape::DELETION,
         );
         Statement { sql, params: params.into_inner(), answer: Answer::Deletes(table) }
@@ -212,79 +268,51 @@ impl Builder<'_> {
         let columns: Vec<String> =
             shape.feeds.iter().map(|feed| quote(plan.table.columns[feed.column].name.as_str())).collect();
         let values: Vec<String> =
-            shape.feeds.iter().map(|feed| value(&plan.table.columns[feed.column], &feed.member)).collect();
+            shape.feeds.iter().map(|feed| row_value(plan, shape, feed, "v.j")).collect();
         let target = self.dialect.table(&plan.table.id);
+        let t = if plan.has_cas() { " AS t" } else { "" };
         let statement = |verb: &str, filter: &str, conflict: &str| {
             let mut params = Params::default();
             let newest = self.newest(&mut params, table, plan);
             let sql = format!(
-                "{verb} INTO {target} ({}) SELECT {} FROM (SELECT r.mut::JSONB AS j FROM {newest} \
+                "{verb} INTO {target}{t} ({}) SELECT {} FROM (SELECT r.mut::JSONB AS j FROM {newest} \
                  WHERE r.shape = {}{filter}) AS v{conflict}",
                 columns.join(", "),
                 values.join(", "),
-                shape.id
+                shape.shape.id()
             );
             Statement { sql, params: params.into_inner(), answer: Answer::Upserts(table) }
         };
-        if shape.complete {
+        if shape.complete && !plan.has_cas() {
             return vec![statement("UPSERT", "", "")];
         }
         let fed = |at: usize| shape.feeds.iter().any(|feed| feed.column == at);
         let keys = plan.table.primary_key.len();
-        let sets = columns.iter().skip(keys).map(|name| format!("{name} = excluded.{name}")).chain(
-            plan.table
-                .writable()
-                .filter(|(at, _)| !fed(*at))
-                .map(|(_, column)| format!("{} = DEFAULT", quote(column.name.as_str()))),
-        );
-        let conflict = format!(
-            " ON CONFLICT ({}) DO UPDATE SET {}",
-            columns[..keys].join(", "),
-            sets.collect::<Vec<_>>().join(", ")
-        );
-        let mut statements = vec![statement("UPSERT", " AND NOT r.reborn", "")];
+        let given: Vec<String> =
+            columns.iter().skip(keys).map(|name| format!("{name} = excluded.{name}")).collect();
+        let lacking = plan
+            .table
+            .writable()
+            .filter(|(at, _)| !fed(*at))
+            .map(|(_, column)| format!("{} = DEFAULT", quote(column.name.as_str())));
+        let conflict = |sets: Vec<String>, condition: String| {
+            let action = if sets.is_empty() {
+                "DO NOTHING".to_owned()
+            } else {
+                format!("DO UPDATE SET {}{condition}", sets.join(", "))
+            };
+            format!(" ON CONFLICT ({}) {action}", columns[..keys].join(", "))
+        };
+        let mut statements = if plan.has_cas() {
+            let condition = format!(" WHERE {}", versions::overwrites(plan));
+            vec![statement("INSERT", " AND NOT r.reborn", &conflict(given.clone(), condition))]
+        } else {
+            vec![statement("UPSERT", " AND NOT r.reborn", "")]
+        };
         if self.options.rows != Rows::Input {
-            statements.push(statement("INSERT", " AND r.reborn", &conflict));
+            let sets = given.into_iter().chain(lacking).collect();
+            statements.push(statement("INSERT", " AND r.reborn", &conflict(sets, String::new())));
         }
         statements
-    }
-}
-
-/// The key values of a JSON array of key texts, cast to their types.
-fn key_values(plan: &TablePlan, key: &str) -> String {
-    let each = plan.table.key_columns().enumerate();
-    let each = each.map(|(position, column)| format!("({key}::JSONB->>{position})::{}", column.sql_type));
-    each.collect::<Vec<_>>().join(", ")
-}
-
-/// The value of a column from the row `v.j`.
-fn value(column: &ColumnSchema, member: &str) -> String {
-    let member = quote_literal(member);
-    let sql_type = &column.sql_type;
-    match column.class {
-        ValueClass::Json { .. } => format!(
-            "CASE WHEN v.j->{member} = '{{\"__crdb_json_null__\": true}}'::JSONB THEN 'null'::JSONB \
-             ELSE NULLIF(v.j->{member}, 'null'::JSONB) END"
-        ),
-        ValueClass::Array => format!(
-            "CASE WHEN jsonb_typeof(v.j->{member}) = 'array' THEN ARRAY(SELECT e.x::{} \
-             FROM jsonb_array_elements_text(v.j->{member}) AS e(x)) END",
-            sql_type.strip_suffix("[]").unwrap_or(sql_type)
-        ),
-        ValueClass::Geo { geography: false } => {
-            format!("st_geomfromgeojson(NULLIF(v.j->{member}, 'null'::JSONB))")
-        }
-        ValueClass::Geo { geography: true } => {
-            format!("st_geogfromgeojson(NULLIF(v.j->{member}, 'null'::JSONB))")
-        }
-        ValueClass::Integer(_)
-        | ValueClass::Float
-        | ValueClass::Numeric
-        | ValueClass::Bool
-        | ValueClass::Bytes
-        | ValueClass::Text
-        | ValueClass::Timestamp
-        | ValueClass::Composite
-        | ValueClass::Scalar => format!("(v.j->>{member})::{sql_type}"),
     }
 }

@@ -2,6 +2,7 @@
 
 mod area;
 pub mod cockroach;
+mod compare;
 pub mod postgres;
 mod slice;
 
@@ -9,7 +10,7 @@ use std::fmt;
 
 use crate::apply::plan::TablePlan;
 use crate::failure::Disposition;
-use crate::model::{Ident, TableId};
+use crate::model::{Deadline, Expression, Ident, TableId, TableSchema};
 
 pub use slice::{Answer, InputColumn, Param, Rows, SliceOptions, Statement, Writes};
 
@@ -118,6 +119,19 @@ pub trait Dialect: fmt::Debug + Send + Sync {
 
     /// Tables of the staging area that do not depend on target tables.
     fn area_ddl(&self, area: &StagingArea) -> Vec<String>;
+
+    /// Tables of the staging area that only the home database has.
+    fn home_ddl(&self, area: &StagingArea) -> Vec<String>;
+
+    /// A query that is planned only if a column's expression is one that can stand for its value: of the column's type
+    /// and for one row.
+    fn check_expression(&self, table: &TableSchema, column: usize, expression: &Expression) -> String;
+
+    /// Queries that are planned only if the values of a column can be compared as versions.
+    fn check_cas(&self, table: &TableSchema, column: usize) -> Vec<String>;
+
+    /// A query that is planned only if the values of a column can be compared with points in time.
+    fn check_deadline(&self, table: &TableSchema, deadline: &Deadline) -> String;
 
     /// The staging and guard tables of one target table, given their names in the area.
     fn staging_ddl(&self, area: &StagingArea, staging_table: &str, guard_table: &str) -> Vec<String>;

@@ -103,7 +103,8 @@ pub struct Statement {
 /// How to read the result of a [`Statement`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// One row: fence count (int8), upserts per table (int8[]), deletions per table (int8[]).
+    /// One row: fence count (int8), then per table (int8[]) upserts, deletions, versions that compare-and-set kept out,
+    /// versions that missed a deadline.
     Counts,
     /// The number of rows affected must be one, else we are fenced.
     Fence,
@@ -114,6 +115,8 @@ pub enum Answer {
     Upserts(usize),
     /// The number of rows affected counts deletions of this table.
     Deletes(usize),
+    /// One row: versions of this table that compare-and-set keeps out, versions that miss a deadline (int8 both).
+    Discarded(usize),
     /// Rows of index keys of this table that are newer than what the guard knew; the other rows of the input are
     /// dropped before the following statements.
     Newer(usize),

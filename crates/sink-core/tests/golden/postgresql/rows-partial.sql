@@ -31,4 +31,4 @@ SELECT (SELECT count(*)
     FROM r0
     WHERE shape <> 0)]::int8[] AS upserts, ARRAY[(SELECT count(*)
     FROM r0
-    WHERE shape = 0)]::int8[] AS deletes;
+    WHERE shape = 0)]::int8[] AS deletes, ARRAY[0]::int8[] AS beaten, ARRAY[0]::int8[] AS late;

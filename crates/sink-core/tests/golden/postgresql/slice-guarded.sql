@@ -19,4 +19,4 @@ SELECT 1::int8 AS fence, ARRAY[(SELECT count(*)
     FROM r0
     WHERE shape <> 0)]::int8[] AS upserts, ARRAY[(SELECT count(*)
     FROM r0
-    WHERE shape = 0)]::int8[] AS deletes;
+    WHERE shape = 0)]::int8[] AS deletes, ARRAY[0]::int8[] AS beaten, ARRAY[0]::int8[] AS late;

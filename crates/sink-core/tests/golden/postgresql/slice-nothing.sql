@@ -2,4 +2,4 @@ WITH fence AS (UPDATE "_cdc_sink"."frontiers" f
     SET applied_nanos = $5, applied_logical = $6, applied_at = clock_timestamp()
     WHERE f.target_db = $1 AND f.target_schema = $2 AND f.applied_nanos = $3 AND f.applied_logical = $4 AND f.epoch = $7 RETURNING f.epoch)
 SELECT (SELECT count(*)
-    FROM fence) AS fence, ARRAY[]::int8[] AS upserts, ARRAY[]::int8[] AS deletes;
+    FROM fence) AS fence, ARRAY[]::int8[] AS upserts, ARRAY[]::int8[] AS deletes, ARRAY[]::int8[] AS beaten, ARRAY[]::int8[] AS late;

@@ -1,12 +1,14 @@
 //! PostgreSQL 15 to 18.
 
+mod rows;
 mod slice;
 mod value;
+mod versions;
 
 use super::slice::{Rows, SliceOptions, Statement, Writes, mode_statement, newer_statement};
-use super::{Dialect, Product, StagingArea, quote};
+use super::{Dialect, Product, StagingArea, quote, quote_literal};
 use crate::apply::plan::TablePlan;
-use crate::model::TableId;
+use crate::model::{Deadline, Expression, TableId, TableSchema};
 
 /// PostgreSQL's SQL.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +25,28 @@ impl Dialect for Postgres {
 
     fn area_ddl(&self, area: &StagingArea) -> Vec<String> {
         super::area::tables(area)
+    }
+
+    fn home_ddl(&self, area: &StagingArea) -> Vec<String> {
+        super::area::home_tables(area)
+    }
+
+    fn check_expression(&self, table: &TableSchema, column: usize, expression: &Expression) -> String {
+        rows::check_expression(table, column, expression)
+    }
+
+    fn check_cas(&self, table: &TableSchema, column: usize) -> Vec<String> {
+        let (name, target) = (quote(table.columns[column].name.as_str()), self.table(&table.id));
+        let comparable = format!(
+            "SELECT 1 FROM {target} a, {target} b WHERE a.{name} > b.{name} AND a.{name} IS NOT DISTINCT FROM b.{name}"
+        );
+        vec![comparable]
+    }
+
+    fn check_deadline(&self, table: &TableSchema, deadline: &Deadline) -> String {
+        let (name, target) = (quote(table.columns[deadline.column].name.as_str()), self.table(&table.id));
+        let interval = quote_literal(&deadline.interval);
+        format!("SELECT 1 FROM {target} t WHERE t.{name} > now() - {interval}::interval")
     }
 
     fn staging_ddl(&self, area: &StagingArea, staging_table: &str, guard_table: &str) -> Vec<String> {

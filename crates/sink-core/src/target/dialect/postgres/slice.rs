@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 
 use super::super::slice::{Answer, InputColumn, Param, Params, Rows, SliceOptions, Statement, Writes};
 use super::super::{Dialect, StagingArea, quote};
-use super::{Postgres, value};
+use super::rows::{fold_keys, rows_of};
+use super::{Postgres, value, versions};
 use crate::apply::plan::{Fold, ShapePlan, TablePlan};
 use crate::model::{Shape, TableSchema, UniqueKey};
 
@@ -26,7 +27,8 @@ pub(super) fn statement(
     plans: &[TablePlan],
     options: SliceOptions,
 ) -> Statement {
-    let mut builder = Builder { dialect, area, options, params: Params::default(), ctes: Vec::new() };
+    let mut builder =
+        Builder { dialect, area, options, params: Params::default(), ctes: Vec::new(), counted: Vec::new() };
     if options.fence {
         builder.fence();
     }
@@ -35,7 +37,7 @@ pub(super) fn statement(
             builder.table(at, plan);
         }
     }
-    builder.finish(plans.len())
+    builder.finish(plans)
 }
 
 struct Builder<'a> {
@@ -44,6 +46,8 @@ struct Builder<'a> {
     options: SliceOptions,
     params: Params,
     ctes: Vec<String>,
+    /// CTEs whose rows are what was written to a table, where only they know.
+    counted: Vec<(usize, String)>,
 }
 
 impl Builder<'_> {
@@ -130,6 +134,12 @@ impl Builder<'_> {
                  AND (g.nanos, g.logical) >= (s.nanos, s.logical))"
             ));
         }
+        if plan.table.is_conditional() {
+            let target = self.exact_target(plan);
+            let filter = format!(" WHERE {filter}");
+            self.ctes.extend(versions::effective(at, plan, &from, &filter, target.as_deref()));
+            return;
+        }
         let (keys, distinct) = fold_keys(plan, "s");
         // A key deleted and written again takes the defaults of columns its row lacks.
         let reborn = if plan.has_partial_shape() {
@@ -184,6 +194,11 @@ impl Builder<'_> {
         } else {
             String::new()
         };
+        if plan.table.is_conditional() {
+            let (source, target) = (format!("i{at} s"), self.exact_target(plan));
+            self.ctes.extend(versions::effective(at, plan, &source, &newer, target.as_deref()));
+            return;
+        }
         let reborn = if plan.has_partial_shape() { ", false AS reborn" } else { "" };
         let select = match plan.fold {
             Fold::Text => format!("SELECT s.key, s.long_key, s.mut, s.shape{reborn} FROM i{at} s{newer}"),
@@ -197,6 +212,13 @@ impl Builder<'_> {
             }
         };
         self.ctes.push(format!("r{at} AS MATERIALIZED ({select})"));
+    }
+
+    /// The target table, if rows that compare-and-set keeps out must be left out before they are written: they must not
+    /// free unique values, for instance.
+    fn exact_target(&self, plan: &TablePlan) -> Option<String> {
+        let exact = plan.has_cas() && self.options.writes != Writes::All;
+        exact.then(|| self.dialect.table(&plan.table.id))
     }
 
     /// `d<n>`: removes rows whose newest version is a deletion.
@@ -236,21 +258,27 @@ impl Builder<'_> {
 
     /// `u<n>_<m>`: writes the rows of one shape.
     fn upsert(&mut self, at: usize, number: usize, plan: &TablePlan, shape: &ShapePlan) {
-        if shape.complete {
+        if shape.complete && !plan.has_cas() {
             let rows = rows_of(at, plan, shape, "");
-            self.write(format!("u{at}_{number}"), plan, shape, &rows, false);
+            self.write(at, &format!("u{at}_{number}"), plan, shape, &rows, false);
             return;
         }
         let rows = rows_of(at, plan, shape, " AND NOT r.reborn");
-        self.write(format!("u{at}_{number}"), plan, shape, &rows, false);
-        if self.options.rows != Rows::Input {
+        self.write(at, &format!("u{at}_{number}"), plan, shape, &rows, false);
+        if self.has_reborn() {
             let rows = rows_of(at, plan, shape, " AND r.reborn");
-            self.write(format!("b{at}_{number}"), plan, shape, &rows, true);
+            self.write(at, &format!("b{at}_{number}"), plan, shape, &rows, true);
         }
     }
 
-    /// One INSERT … ON CONFLICT; with `defaults`, columns that the shape lacks are set to their defaults.
-    fn write(&mut self, cte: String, plan: &TablePlan, shape: &ShapePlan, rows: &str, defaults: bool) {
+    /// Whether a key may have been deleted and written again; handed-over rows have one version per key.
+    fn has_reborn(&self) -> bool {
+        self.options.rows != Rows::Input
+    }
+
+    /// One INSERT … ON CONFLICT. With `reborn`, what is stored has been deleted meanwhile: columns that the shape lacks
+    /// are set to their defaults, and nothing is compared.
+    fn write(&mut self, at: usize, cte: &str, plan: &TablePlan, shape: &ShapePlan, rows: &str, reborn: bool) {
         let table = &plan.table;
         let target = self.dialect.table(&table.id);
         let names: Vec<String> =
@@ -265,7 +293,7 @@ impl Builder<'_> {
             .filter(|(feed, _)| !table.columns[feed.column].identity_always)
             .map(|(_, name)| format!("{name} = {source}.{name}"))
             .collect();
-        if defaults {
+        if reborn {
             let fed = |at: usize| shape.feeds.iter().any(|feed| feed.column == at);
             let lacking = table.writable().filter(|(at, column)| !fed(*at) && !column.identity_always);
             sets.extend(lacking.map(|(_, column)| format!("{} = DEFAULT", quote(column.name.as_str()))));
@@ -275,45 +303,82 @@ impl Builder<'_> {
         let order = (1..=key.len()).map(|n| n.to_string()).collect::<Vec<_>>().join(", ");
         let key_list = key.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
         let columns = names.join(", ");
+        let condition = |from: &str| {
+            if plan.has_cas() && !reborn {
+                format!(" WHERE {}", versions::overwrites(plan, from))
+            } else {
+                String::new()
+            }
+        };
+        let returning = if plan.has_cas() { " RETURNING 1" } else { "" };
+        if plan.has_cas() {
+            self.counted.push((at, cte.to_owned()));
+        }
         if table.key_deferrable {
             let same =
                 key.iter().map(|name| format!("t.{name} = v.{name}")).collect::<Vec<_>>().join(" AND ");
             if !sets.is_empty() {
-                let sets = sets.join(", ");
-                self.ctes
-                    .push(format!("e{cte} AS (UPDATE {target} t SET {sets} FROM ({rows}) v WHERE {same})"));
+                let (sets, condition) = (sets.join(", "), condition("v"));
+                if plan.has_cas() {
+                    self.counted.push((at, format!("e{cte}")));
+                }
+                self.ctes.push(format!(
+                    "e{cte} AS (UPDATE {target} t SET {sets} FROM ({rows}) v WHERE {same}{}{returning})",
+                    condition.replacen(" WHERE", " AND", 1)
+                ));
             }
             self.ctes.push(format!(
                 "{cte} AS (INSERT INTO {target} ({columns}){overriding} SELECT {columns} FROM ({rows}) v \
-                 WHERE NOT EXISTS (SELECT 1 FROM {target} t WHERE {same}) ORDER BY {order})"
+                 WHERE NOT EXISTS (SELECT 1 FROM {target} t WHERE {same}) ORDER BY {order}{returning})"
             ));
             return;
         }
-        let action =
-            if sets.is_empty() { "DO NOTHING".into() } else { format!("DO UPDATE SET {}", sets.join(", ")) };
+        let action = if sets.is_empty() {
+            "DO NOTHING".into()
+        } else {
+            format!("DO UPDATE SET {}{}", sets.join(", "), condition("excluded"))
+        };
+        let t = if plan.has_cas() { " AS t" } else { "" };
         self.ctes.push(format!(
-            "{cte} AS (INSERT INTO {target} ({columns}){overriding} {rows} ORDER BY {order} \
-             ON CONFLICT ({key_list}) {action})"
+            "{cte} AS (INSERT INTO {target}{t} ({columns}){overriding} {rows} ORDER BY {order} \
+             ON CONFLICT ({key_list}) {action}{returning})"
         ));
     }
 
-    fn finish(self, tables: usize) -> Statement {
+    fn finish(self, plans: &[TablePlan]) -> Statement {
         let with =
             if self.ctes.is_empty() { String::new() } else { format!("WITH {}\n", self.ctes.join(",\n")) };
         let fence = if self.options.fence { "(SELECT count(*) FROM fence)" } else { "1::int8" };
-        let count = |comparison: &str| {
-            let each = (0..tables).map(|at| {
-                if self.options.writes == Writes::FrontierOnly {
-                    "0".to_owned()
-                } else {
-                    format!("(SELECT count(*) FROM r{at} WHERE shape {comparison} {})", Shape::DELETION)
-                }
-            });
-            format!("ARRAY[{}]::int8[]", each.collect::<Vec<_>>().join(", "))
+        let each = |count: &dyn Fn(usize, &TablePlan) -> String| {
+            let nothing = self.options.writes == Writes::FrontierOnly;
+            let counts = plans.iter().enumerate();
+            let counts = counts.map(|(at, plan)| if nothing { "0".into() } else { count(at, plan) });
+            format!("ARRAY[{}]::int8[]", counts.collect::<Vec<_>>().join(", "))
         };
-        let sql =
-            format!("{with}SELECT {fence} AS fence, {} AS upserts, {} AS deletes", count("<>"), count("="));
+        let deletes = |at: usize, _: &TablePlan| {
+            format!("(SELECT count(*) FROM r{at} WHERE shape = {})", Shape::DELETION)
+        };
+        let exact = |plan: &TablePlan| self.exact_target(plan).is_some();
+        let discarded =
+            |at: usize, plan: &TablePlan| versions::discarded(at, plan, exact(plan), &self.written(at, plan));
+        let sql = format!(
+            "{with}SELECT {fence} AS fence, {} AS upserts, {} AS deletes, {} AS beaten, {} AS late",
+            each(&|at, plan| self.written(at, plan)),
+            each(&deletes),
+            each(&|at, plan| discarded(at, plan).0),
+            each(&|at, plan| discarded(at, plan).1),
+        );
         Statement { sql, params: self.params.into_inner(), answer: Answer::Counts }
+    }
+
+    /// How many rows of a table are written. What compare-and-set lets through is known only when it is done.
+    fn written(&self, at: usize, plan: &TablePlan) -> String {
+        if !plan.has_cas() {
+            return format!("(SELECT count(*) FROM r{at} WHERE shape <> {})", Shape::DELETION);
+        }
+        let ours = self.counted.iter().filter(|(table, _)| *table == at);
+        let counts: Vec<String> = ours.map(|(_, cte)| format!("(SELECT count(*) FROM {cte})")).collect();
+        if counts.is_empty() { "0".into() } else { format!("({})", counts.join(" + ")) }
     }
 }
 
@@ -344,7 +409,9 @@ fn stand_ins(table: &TableSchema) -> Option<Vec<StandIn<'_>>> {
         unique.columns.iter().find_map(|at| {
             let column = &table.columns[*at];
             let fixed = column.generated || column.identity_always || column.update_has_effects;
-            if fixed || table.primary_key.contains(at) {
+            // What decides whether the row is written must not change before that is decided.
+            let compared = table.rules().is_some_and(|rules| rules.cas.contains(at));
+            if fixed || compared || table.primary_key.contains(at) {
                 return None;
             }
             let value = match column.sql_type.as_str() {
@@ -401,47 +468,4 @@ fn has_room(sql_type: &str) -> bool {
     let length = sql_type.strip_prefix("character varying(").and_then(|rest| rest.strip_suffix(')'));
     matches!(sql_type, "text" | "character varying")
         || length.and_then(|digits| digits.parse::<u32>().ok()).is_some_and(|length| length >= 43)
-}
-
-/// The rows of one shape as a query over `r<n>`, key columns first.
-fn rows_of(at: usize, plan: &TablePlan, shape: &ShapePlan, filter: &str) -> String {
-    let fields = shape.feeds.iter().map(|feed| {
-        let column = &plan.table.columns[feed.column];
-        format!("{} {}", quote(&feed.member), value::record_type(column))
-    });
-    let values = shape.feeds.iter().map(|feed| {
-        let column = &plan.table.columns[feed.column];
-        let field = format!("v.{}", quote(&feed.member));
-        let converted = value::converted(column, &field);
-        if converted == field && feed.member == column.name.as_str() {
-            converted
-        } else {
-            format!("{converted} AS {}", quote(column.name.as_str()))
-        }
-    });
-    format!(
-        "SELECT {} FROM r{at} r, json_to_record(r.mut::json) AS v({}) WHERE r.shape = {}{filter}",
-        values.collect::<Vec<_>>().join(", "),
-        fields.collect::<Vec<_>>().join(", "),
-        shape.id,
-    )
-}
-
-/// Definitions (`… AS k0`) and names of the expressions that tell keys apart.
-fn fold_keys(plan: &TablePlan, alias: &str) -> (Vec<String>, Vec<String>) {
-    match plan.fold {
-        Fold::Text => (Vec::new(), vec![format!("{alias}.key")]),
-        Fold::Value => plan
-            .table
-            .key_columns()
-            .enumerate()
-            .map(|(position, column)| {
-                let key = format!("COALESCE({alias}.long_key, {alias}.key)");
-                (
-                    format!("{} AS k{position}", value::key_value(column, &key, position)),
-                    format!("{alias}.k{position}"),
-                )
-            })
-            .unzip(),
-    }
 }

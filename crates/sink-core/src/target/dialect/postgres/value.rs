@@ -65,12 +65,12 @@ pub(super) fn key_value(column: &ColumnSchema, key: &str, position: usize) -> St
         | ValueClass::Array
         | ValueClass::Composite
         | ValueClass::Geo { .. }
-        | ValueClass::Scalar => format!("{text}::{}", key_type(&column.sql_type)),
+        | ValueClass::Scalar => format!("{text}::{}", cast_type(&column.sql_type)),
     }
 }
 
-/// A cast to a type with a length cuts what is too long, and so would make one key into another.
-fn key_type(sql_type: &str) -> &str {
+/// The type to cast to. A cast to a type with a length cuts what is too long, and so would make one key into another.
+pub(super) fn cast_type(sql_type: &str) -> &str {
     let (name, _) = sql_type.split_once('(').unwrap_or((sql_type, ""));
     match name {
         "character varying" | "bit varying" => name,

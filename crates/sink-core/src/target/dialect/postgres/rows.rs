@@ -1,0 +1,173 @@
+//! The rows of staged JSON as queries: values of columns, and what tells keys apart.
+
+use super::super::{quote, quote_literal};
+use super::value;
+use crate::apply::plan::{Feed, Fold, ShapePlan, Source, TablePlan};
+use crate::model::expression::Input;
+use crate::model::{ColumnSchema, Expression, TableSchema};
+
+/// Records declared over one JSON text. A record has each member once, so a member that is wanted as two types needs
+/// a second record.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    /// Per record: members and their types, in order.
+    records: Vec<Vec<(String, String)>>,
+}
+
+impl Records {
+    /// The expression of a member declared with this type.
+    pub(super) fn field(&mut self, member: &str, sql_type: &str) -> String {
+        let place = self.records.iter().position(|record| {
+            let declared = record.iter().find(|(name, _)| name == member);
+            declared.is_none_or(|(_, declared)| declared == sql_type)
+        });
+        let place = place.unwrap_or_else(|| {
+            self.records.push(Vec::new());
+            self.records.len() - 1
+        });
+        let record = &mut self.records[place];
+        if !record.iter().any(|(name, _)| name == member) {
+            record.push((member.to_owned(), sql_type.to_owned()));
+        }
+        format!("{}.{}", alias(place), quote(member))
+    }
+
+    /// `, json_to_record(…) AS v(…)` for each, over this JSON.
+    pub(super) fn join(&self, json: &str) -> String {
+        let each = self.records.iter().enumerate().map(|(place, record)| {
+            let fields: Vec<String> =
+                record.iter().map(|(name, sql_type)| format!("{} {sql_type}", quote(name))).collect();
+            format!(", json_to_record({json}) AS {}({})", alias(place), fields.join(", "))
+        });
+        each.collect()
+    }
+}
+
+fn alias(place: usize) -> String {
+    if place == 0 { "v".into() } else { format!("v{}", place + 1) }
+}
+
+/// The expression of a column's value in rows of a shape.
+pub(super) fn column_value(
+    plan: &TablePlan,
+    shape: &ShapePlan,
+    feed: &Feed,
+    records: &mut Records,
+) -> String {
+    let column = &plan.table.columns[feed.column];
+    let expression = plan.table.rule(feed.column).and_then(|rule| rule.expression.as_ref());
+    match (&feed.source, expression) {
+        (Source::Extras, _) => extras(shape),
+        (Source::Constant, expression) => substituted(column, expression, "NULL"),
+        (Source::Member(member), None) => {
+            let field = records.field(member, value::record_type(column));
+            value::converted(column, &field)
+        }
+        (Source::Member(member), Some(expression)) => {
+            let input = input_of(column, expression, member, records);
+            substituted(column, Some(expression), &input)
+        }
+    }
+}
+
+/// What an expression gets for `$0` from a member of a record.
+pub(super) fn input_of(
+    column: &ColumnSchema,
+    expression: &Expression,
+    member: &str,
+    records: &mut Records,
+) -> String {
+    match expression.input() {
+        Input::Text => records.field(member, "text"),
+        Input::Typed => {
+            let field = records.field(member, value::record_type(column));
+            format!("({})", value::converted(column, &field))
+        }
+    }
+}
+
+/// The expression with its input, as the column's type. A length is left to the assignment, which refuses what is too
+/// long; a cast would cut it.
+fn substituted(column: &ColumnSchema, expression: Option<&Expression>, input: &str) -> String {
+    let text = expression.map_or_else(|| "NULL".into(), |expression| expression.with(input));
+    format!("({text})::{}", value::cast_type(&column.sql_type))
+}
+
+/// A query that is planned only if the expression can stand for a value of the column. In a WHERE clause nothing may
+/// stand that makes one row out of several, or several out of one.
+pub(super) fn check_expression(table: &TableSchema, column: usize, expression: &Expression) -> String {
+    let schema = &table.columns[column];
+    let mut records = Records::default();
+    let input = match expression.is_constant() {
+        true => String::new(),
+        false => input_of(schema, expression, table.source_of(column), &mut records),
+    };
+    format!(
+        "SELECT 1 FROM (SELECT 1) AS one{} WHERE {} IS NULL",
+        records.join("'{}'::json"),
+        substituted(schema, Some(expression), &input)
+    )
+}
+
+/// Everything that is not listed in the shape.
+fn extras(shape: &ShapePlan) -> String {
+    if !shape.shape.is_open() {
+        return "'{}'::jsonb".into();
+    }
+    let listed: Vec<String> = shape.shape.members().iter().map(|member| quote_literal(member)).collect();
+    format!("(r.mut::jsonb - ARRAY[{}]::text[])", listed.join(", "))
+}
+
+/// The rows of one shape as a query over `r<n>`, key columns first.
+pub(super) fn rows_of(at: usize, plan: &TablePlan, shape: &ShapePlan, filter: &str) -> String {
+    let mut records = Records::default();
+    let values: Vec<String> = shape
+        .feeds
+        .iter()
+        .map(|feed| {
+            let value = column_value(plan, shape, feed, &mut records);
+            let name = quote(plan.table.columns[feed.column].name.as_str());
+            if value == format!("v.{name}") { value } else { format!("{value} AS {name}") }
+        })
+        .collect();
+    format!(
+        "SELECT {} FROM r{at} r{} WHERE r.shape = {}{filter}",
+        values.join(", "),
+        records.join("r.mut::json"),
+        shape.shape.id(),
+    )
+}
+
+/// The value of key column number `position` from a JSON array of key values, as its expression makes it.
+pub(super) fn key_value(table: &TableSchema, key: &str, position: usize) -> String {
+    let at = table.primary_key[position];
+    let column = &table.columns[at];
+    let plain = || value::key_value(column, key, position);
+    match table.rule(at).and_then(|rule| rule.expression.as_ref()) {
+        None => plain(),
+        Some(expression) => {
+            let input = match expression.input() {
+                _ if expression.is_constant() => String::new(),
+                Input::Text => format!("({key}::json->>{position})"),
+                Input::Typed => format!("({})", plain()),
+            };
+            substituted(column, Some(expression), &input)
+        }
+    }
+}
+
+/// Definitions (`… AS k0`) and names of the expressions that tell keys apart.
+pub(super) fn fold_keys(plan: &TablePlan, alias: &str) -> (Vec<String>, Vec<String>) {
+    match plan.fold {
+        Fold::Text => (Vec::new(), vec![format!("{alias}.key")]),
+        Fold::Value => (0..plan.table.primary_key.len())
+            .map(|position| {
+                let key = format!("COALESCE({alias}.long_key, {alias}.key)");
+                (
+                    format!("{} AS k{position}", key_value(&plan.table, &key, position)),
+                    format!("{alias}.k{position}"),
+                )
+            })
+            .unzip(),
+    }
+}
