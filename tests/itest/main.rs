@@ -6,6 +6,8 @@ mod apply_keys;
 mod apply_types;
 mod apply_windows;
 mod bad_input;
+mod behaviours;
+mod behaviours_truth;
 mod connections;
 mod consistency;
 mod crashes;
@@ -29,6 +31,8 @@ fn main() -> ExitCode {
         apply_types::all(),
         apply_windows::all(),
         bad_input::all(),
+        behaviours::all(),
+        behaviours_truth::all(),
         connections::all(),
         consistency::all(),
         crashes::all(),
