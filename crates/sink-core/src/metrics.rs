@@ -126,6 +126,13 @@ pub const METRICS: &[Metric] = &[
         "Tables whose rows in apply_config cannot be used; see /_/config/apply.",
     ),
     metric(
+        "apply_config_reads_total",
+        Kind::Counter,
+        Unit::Count,
+        "",
+        "Times that apply_config and the target's schema were read again, each minute and on SIGHUP.",
+    ),
+    metric(
         "apply_config_errors_total",
         Kind::Counter,
         Unit::Count,
@@ -222,6 +229,11 @@ pub(crate) fn count_discarded(table: &TableId, reason: &'static str, rows: u64) 
 /// Says how many tables have a configuration that cannot be used.
 pub(crate) fn set_rejected_configurations(tables: usize) {
     gauge!("apply_config_rejected").set(f64::from(u32::try_from(tables).unwrap_or(u32::MAX)));
+}
+
+/// Counts a look at the configuration and the target's schema.
+pub(crate) fn count_reload() {
+    counter!("apply_config_reads_total").increment(1);
 }
 
 /// Counts a failed attempt to read the configuration.

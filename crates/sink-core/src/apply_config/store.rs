@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::rules::{ConfigRow, rules_of};
 use crate::failure::{Disposition, Failure, chain};
 use crate::model::expression::Input;
-use crate::model::{TableRules, TableSchema};
+use crate::model::{TableRules, TableSchema, ValueClass};
 use crate::target::pool::{Database, failure};
 
 const READ: &str = "read apply_config";
@@ -91,7 +91,12 @@ async fn choose_input(
     column: usize,
 ) -> Result<Option<String>, Failure> {
     let Some(expression) = rules.columns[column].expression.clone() else { return Ok(None) };
-    let inputs: &[Input] = if expression.casts_every_input() {
+    // Arrays and documents have a text form of their own, which is not that of their JSON.
+    let scalar = !matches!(
+        table.columns[column].class,
+        ValueClass::Json { .. } | ValueClass::Array | ValueClass::Composite | ValueClass::Geo { .. }
+    );
+    let inputs: &[Input] = if expression.casts_every_input() && scalar {
         &[Input::Text]
     } else if expression.is_constant() {
         &[Input::Typed]

@@ -12,6 +12,7 @@ use super::task::Task;
 use crate::apply::{OnRowError, SqlApplier};
 use crate::checkpoint::{Leases, SqlCheckpoints};
 use crate::failure::chain;
+use crate::metrics;
 use crate::model::SchemaId;
 use crate::staging::SqlStager;
 use crate::staging::sql::guard::purge_guards;
@@ -155,6 +156,7 @@ impl Resolvers {
                 tracing::warn!(database = %database.name(), error = %chain(&error), "the target's schema was not read");
             }
         }
+        metrics::count_reload();
     }
 
     async fn purge_guards(&self) {

@@ -41,6 +41,10 @@ pub(super) fn row_value(plan: &TablePlan, shape: &ShapePlan, feed: &Feed, json: 
 /// What an expression gets for `$0`.
 pub(super) fn input_of(column: &ColumnSchema, expression: &Expression, json: &str, member: &str) -> String {
     match expression.input() {
+        // The text of a JSON value is its JSON, quotes and all.
+        Input::Text if matches!(column.class, ValueClass::Json { .. }) => {
+            format!("(NULLIF({json}->{}, 'null'::JSONB)::STRING)", quote_literal(member))
+        }
         Input::Text => format!("({json}->>{})", quote_literal(member)),
         Input::Typed => format!("({})", value(column, json, member)),
     }

@@ -4,7 +4,7 @@ use super::super::{quote, quote_literal};
 use super::value;
 use crate::apply::plan::{Feed, Fold, ShapePlan, Source, TablePlan};
 use crate::model::expression::Input;
-use crate::model::{ColumnSchema, Expression, TableSchema};
+use crate::model::{ColumnSchema, Expression, TableSchema, ValueClass};
 
 /// Records declared over one JSON text. A record has each member once, so a member that is wanted as two types needs
 /// a second record.
@@ -78,12 +78,27 @@ pub(super) fn input_of(
     records: &mut Records,
 ) -> String {
     match expression.input() {
+        // The text of a JSON value is its JSON, quotes and all.
+        Input::Text if is_document(column) => format!("{}::text", records.field(member, "json")),
         Input::Text => records.field(member, "text"),
         Input::Typed => {
-            let field = records.field(member, value::record_type(column));
+            // The expression may make a value fit; only its result is held against the column's length.
+            let field = records.field(member, without_length(value::record_type(column)));
             format!("({})", value::converted(column, &field))
         }
     }
+}
+
+fn without_length(sql_type: &str) -> &str {
+    match value::cast_type(sql_type) {
+        numeric if numeric.starts_with("numeric(") => "numeric",
+        other => other,
+    }
+}
+
+/// Whether the text form of a column's type is not what a scalar of JSON unquoted is.
+fn is_document(column: &ColumnSchema) -> bool {
+    matches!(column.class, ValueClass::Json { .. })
 }
 
 /// The expression with its input, as the column's type. A length is left to the assignment, which refuses what is too

@@ -231,7 +231,7 @@ impl Builder<'_> {
     /// the old ones, so that values can be moved or swapped between rows. Where each such key has a column that can
     /// hold something else meanwhile, the rows stay (children may point at them); else they are removed.
     fn displace(&mut self, at: usize, plan: &TablePlan) {
-        for (number, shape) in plan.shapes.iter().enumerate().filter(|(_, shape)| shape.complete) {
+        for (number, shape) in plan.shapes.iter().enumerate() {
             let table = &plan.table;
             let mut unique: Vec<usize> =
                 table.unique_keys.iter().flat_map(|key| key.columns.clone()).collect();
@@ -248,8 +248,9 @@ impl Builder<'_> {
             let rows = rows_of(at, plan, shape, "");
             let write = match free_moving(table, shape) {
                 Some(sets) => format!("UPDATE {target} t SET {sets} FROM ({rows}) v WHERE {matches}"),
-                // A delete that changes other tables would lose their rows.
-                None if table.delete_has_effects => continue,
+                // A delete that changes other tables would lose their rows; one of a row that is not written whole, its
+                // other columns.
+                None if table.delete_has_effects || !shape.complete => continue,
                 None => format!("DELETE FROM {target} t USING ({rows}) v WHERE {matches}"),
             };
             self.ctes.push(format!("c{at}_{number} AS ({write})"));
@@ -439,12 +440,17 @@ fn free_all(table: &TableSchema) -> Option<String> {
     Some(sets.join(", "))
 }
 
-/// `SET` clauses that free those unique values of `t` that differ in `v`, and keep the others.
+/// `SET` clauses that free those unique values of `t` that differ in `v`, and keep the others. None if a column would
+/// not be written again.
 fn free_moving(table: &TableSchema, shape: &ShapePlan) -> Option<String> {
     let mut moving: BTreeMap<usize, (&str, Vec<String>)> = BTreeMap::new();
     for stand_in in stand_ins(table)? {
         let differ = moving.entry(stand_in.column).or_insert((stand_in.value, Vec::new()));
         differ.1.extend(differences(table, shape, &stand_in.unique.columns));
+    }
+    moving.retain(|_, (_, differ)| !differ.is_empty());
+    if moving.is_empty() || moving.keys().any(|column| shape.source_of(*column).is_none()) {
+        return None;
     }
     let sets = moving.into_iter().map(|(column, (value, differ))| {
         let name = quote(table.columns[column].name.as_str());
