@@ -287,7 +287,7 @@ async fn denied(ctx: Ctx) -> Result<()> {
     let mark = format!(r#"{{"resolved":"{}"}}"#, feed.tick());
     for (query, body) in [("", &body), ("?immediate=true", &body), ("", &mark), ("?access_token=x", &body)] {
         feed.query = query.into();
-        feed.refused_body(body, StatusCode::UNAUTHORIZED, &["--disableAuthentication"]).await?;
+        feed.refused_body(body, StatusCode::UNAUTHORIZED, &["token", "make-jwt"]).await?;
     }
     for path in ["/_/healthz", "/_/readyz", "/_/varz"] {
         let (status, _) = feed.client.get(path).await?;

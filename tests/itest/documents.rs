@@ -17,7 +17,8 @@ pub(crate) fn all() -> Vec<Scenario> {
     ]
 }
 
-const DOCUMENTS: [&str; 4] = ["README.md", "CONTRIBUTING.md", "docs/operations.md", "docs/guarantees.md"];
+const DOCUMENTS: [&str; 5] =
+    ["README.md", "CONTRIBUTING.md", "docs/operations.md", "docs/guarantees.md", "docs/security.md"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()

@@ -5,6 +5,10 @@
 mod apply_keys;
 mod apply_types;
 mod apply_windows;
+mod auth;
+mod auth_issue;
+mod auth_keys;
+mod auth_secrets;
 mod bad_input;
 mod behaviours;
 mod behaviours_truth;
@@ -22,6 +26,7 @@ mod operate;
 mod posting;
 mod stalls;
 mod support;
+mod tokens;
 
 use std::process::ExitCode;
 
@@ -30,6 +35,10 @@ fn main() -> ExitCode {
         apply_keys::all(),
         apply_types::all(),
         apply_windows::all(),
+        auth::all(),
+        auth_issue::all(),
+        auth_keys::all(),
+        auth_secrets::all(),
         bad_input::all(),
         behaviours::all(),
         behaviours_truth::all(),

@@ -1,6 +1,7 @@
 //! The flags of `cdc-webhook`. Those of the original keep its spelling; every one has a kebab-case alias and an
 //! environment variable.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
@@ -16,6 +17,7 @@ use sink_service::shutdown::ShutdownArgs;
 use sink_service::tls::TlsArgs;
 use source_webhook::WebhookConfig;
 use source_webhook::access::Access;
+use source_webhook::auth::Authenticator;
 use source_webhook::intake::IntakeConfig;
 
 /// Rows of a slice on PostgreSQL, where a slice is one statement and never leaves the server. Larger ones gain little
@@ -148,6 +150,21 @@ pub(crate) struct ServerArgs {
         value_name = "BOOL"
     )]
     pub(crate) disable_authentication: bool,
+
+    /// Accept tokens that never expire (without `exp`), with one warning for each. The documented way to make a token
+    /// with OpenSSL keys makes such tokens; with =false they are refused.
+    #[arg(
+        long = "jwtAllowNoExpiry",
+        alias = "jwt-allow-no-expiry",
+        env = "CDC_JWT_ALLOW_NO_EXPIRY",
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = true,
+        default_missing_value = "true",
+        value_name = "BOOL"
+    )]
+    pub(crate) jwt_allow_no_expiry: bool,
 
     /// Longest request body, in bytes, packed and unpacked. The source sends a body that is too long again and again,
     /// so this must suit the feed's Flush.Bytes.
@@ -305,9 +322,15 @@ pub(crate) struct ApplyArgs {
 }
 
 impl StartArgs {
-    pub(crate) fn webhook(&self) -> WebhookConfig {
+    /// Checks tokens, unless everybody may write.
+    pub(crate) fn authenticator(&self) -> Option<Arc<Authenticator>> {
+        let wanted = !self.server.disable_authentication;
+        wanted.then(|| Arc::new(Authenticator::new(self.server.jwt_allow_no_expiry)))
+    }
+
+    pub(crate) fn webhook(&self, authenticator: Option<Arc<Authenticator>>) -> WebhookConfig {
         WebhookConfig {
-            access: if self.server.disable_authentication { Access::Everybody } else { Access::Denied },
+            access: authenticator.map_or(Access::Everybody, Access::Tokens),
             default_mode: if self.apply.immediate { Mode::Immediate } else { Mode::Consistent },
             max_body_bytes: self.server.max_body_bytes,
             max_in_flight_bytes: self.server.max_in_flight_bytes,
@@ -386,8 +409,8 @@ pub(crate) struct ResetArgs {
 /// `database.schema`; either part may be quoted with double quotes if it has a dot.
 fn schema(text: &str) -> Result<SchemaId, String> {
     let wrong = || format!("{text:?} is not of the form DATABASE.SCHEMA");
-    let (database, rest) = part(text).ok_or_else(wrong)?;
-    let (schema, rest) = part(rest.strip_prefix('.').ok_or_else(wrong)?).ok_or_else(wrong)?;
+    let (database, rest) = part(text, &['.']).ok_or_else(wrong)?;
+    let (schema, rest) = part(rest.strip_prefix('.').ok_or_else(wrong)?, &['.']).ok_or_else(wrong)?;
     if !rest.is_empty() {
         return Err(wrong());
     }
@@ -395,10 +418,10 @@ fn schema(text: &str) -> Result<SchemaId, String> {
     Ok(SchemaId { database: ident(database)?, schema: ident(schema)? })
 }
 
-/// One part and what follows it.
-fn part(text: &str) -> Option<(String, &str)> {
+/// One part and what follows it; a part without quotes ends before one of these characters.
+pub(crate) fn part<'t>(text: &'t str, ends: &[char]) -> Option<(String, &'t str)> {
     let Some(quoted) = text.strip_prefix('"') else {
-        let end = text.find('.').unwrap_or(text.len());
+        let end = text.find(ends).unwrap_or(text.len());
         return Some((text[..end].to_owned(), &text[end..]));
     };
     let mut name = String::new();

@@ -3,6 +3,7 @@
 //! Only reads flags, builds the pieces, hands them to each other and waits.
 
 mod args;
+mod make_jwt;
 mod operate;
 mod start;
 
@@ -14,6 +15,7 @@ use sink_service::layered::{self, ConfigFileArgs};
 use sink_service::logging::{self, LoggingArgs};
 
 use crate::args::{ResetArgs, StartArgs, StatusArgs};
+use crate::make_jwt::MakeJwtArgs;
 
 /// Receives CockroachDB changefeeds over HTTP and applies them to CockroachDB or PostgreSQL, so that the target
 /// moves only between states that the source had.
@@ -36,6 +38,8 @@ enum Command {
     Status(StatusArgs),
     /// Repair the state of a schema, for instance before its changefeed is created anew.
     Reset(ResetArgs),
+    /// Make the token with which a changefeed may write to some schemas.
+    MakeJwt(MakeJwtArgs),
 }
 
 fn main() -> ExitCode {
@@ -74,6 +78,7 @@ async fn run(cli: Cli) -> Result<Exit, Failed> {
         }
         Command::Status(args) => operate::status(args).await,
         Command::Reset(args) => operate::reset(args).await,
+        Command::MakeJwt(args) => make_jwt::make_jwt(&args),
     }
 }
 
@@ -101,6 +106,9 @@ mod tests {
             "--staging-create-schema=true",
             "--immediate",
             "--immediate=false",
+            "--jwtAllowNoExpiry",
+            "--jwtAllowNoExpiry=false",
+            "--jwt-allow-no-expiry=false",
             "--disableAuthentication",
             "--disable-authentication",
             "--tlsCertificate=c",

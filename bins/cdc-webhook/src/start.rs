@@ -18,6 +18,7 @@ use sink_service::logging::LogHandle;
 use sink_service::shutdown::{self, Reloads, Signals};
 use sink_service::telemetry;
 use sink_service::tls::{self, CertReloader};
+use source_webhook::auth::Authenticator;
 use source_webhook::intake::Intake;
 use source_webhook::{Webhook, metrics as webhook_metrics};
 use tokio_util::sync::CancellationToken;
@@ -69,8 +70,10 @@ pub(crate) async fn start(args: StartArgs, log: LogHandle) -> Result<Exit, Faile
     ));
     let intake = Intake::new(Arc::clone(&target), stager, applier, Arc::clone(&resolvers), args.intake());
     let deliveries = TaskTracker::new();
-    let webhook =
-        Webhook::new(Arc::new(intake), args.webhook(), deliveries.clone(), move || metrics.render());
+    let authenticator = args.authenticator();
+    check_tokens(authenticator.as_ref(), &target, &background, &stop).await;
+    let config = args.webhook(authenticator.clone());
+    let webhook = Webhook::new(Arc::new(intake), config, deliveries.clone(), move || metrics.render());
 
     let leases_stop = CancellationToken::new();
     let lease_keeper = TaskTracker::new();
@@ -82,7 +85,8 @@ pub(crate) async fn start(args: StartArgs, log: LogHandle) -> Result<Exit, Faile
         let resolvers = Arc::clone(&resolvers);
         async move { resolvers.watch().await }
     });
-    let reload = Reload { certificate: certificate.clone(), log, resolvers };
+    let tokens = authenticator.map(|authenticator| (authenticator, Arc::clone(&target)));
+    let reload = Reload { certificate: certificate.clone(), log, tokens, resolvers };
     background.spawn(stop.clone().run_until_cancelled_owned(reload.run(signals.reloads())));
 
     let served = serve(&args, certificate, &signals, Arc::clone(&webhook)).await?;
@@ -118,11 +122,6 @@ async fn serve(
     let bound = listener.local_addr().map_or_else(|_| address.clone(), |a| a.to_string());
     let tls = certificate.map(tls::server_config).transpose().map_err(|e| (Exit::Usage, e.into()))?;
     tracing::info!(address = %bound, tls = tls.is_some(), "listening");
-    if !args.server.disable_authentication {
-        tracing::warn!(
-            "every delivery will be refused: this version knows no tokens yet; see --disableAuthentication"
-        );
-    }
     let stopping = signals.shutdown();
     let server = HttpServer {
         listener,
@@ -142,6 +141,22 @@ async fn serve(
     };
     let (served, ()) = tokio::join!(server.serve(handler), drain_flag);
     Ok(served)
+}
+
+/// Reads the keys of tokens, and again from time to time.
+async fn check_tokens(
+    authenticator: Option<&Arc<Authenticator>>,
+    target: &Arc<Target>,
+    background: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    let Some(authenticator) = authenticator else {
+        tracing::info!("deliveries are accepted from everybody (--disableAuthentication)");
+        return;
+    };
+    authenticator.reload(target).await;
+    let (authenticator, target, stop) = (Arc::clone(authenticator), Arc::clone(target), stop.clone());
+    background.spawn(async move { authenticator.keep_fresh(&target, stop).await });
 }
 
 /// Tries until the target answers, patience ends, or the process is told to stop.
@@ -165,6 +180,7 @@ async fn connect(config: TargetConfig, stop: &CancellationToken) -> Result<Targe
 struct Reload {
     certificate: Option<Arc<CertReloader>>,
     log: LogHandle,
+    tokens: Option<(Arc<Authenticator>, Arc<Target>)>,
     resolvers: Arc<Resolvers>,
 }
 
@@ -179,7 +195,13 @@ impl Reload {
             if let Some(Err(error)) = self.certificate.as_ref().map(|certificate| certificate.reload()) {
                 tracing::error!(error = %chain(&error), "the certificate was not read again; the old one stays");
             }
-            self.resolvers.reload().await;
+            let tokens = async {
+                if let Some((authenticator, target)) = &self.tokens {
+                    authenticator.reload(target).await;
+                }
+            };
+            // Neither waits for the other: each may have to wait for the target.
+            tokio::join!(tokens, self.resolvers.reload());
         }
     }
 }

@@ -25,5 +25,6 @@ pub mod resolver;
 pub mod apply;
 
 pub mod clock;
+pub mod credentials;
 pub mod failure;
 pub mod metrics;

@@ -341,6 +341,7 @@ fn staging(examples: &Examples) -> Vec<Case> {
     vec![
         case("area", dialect.area_ddl(area)),
         case("area-home", dialect.home_ddl(area)),
+        case("area-home-probe", dialect.home_probes(area)),
         case("staging-tables", dialect.staging_ddl(area, &plan.staging_table, &plan.guard_table)),
         case("stage", vec![dialect.stage(area, &plan.staging_table, false)]),
         case("stage-again", vec![dialect.stage(area, &plan.staging_table, true)]),

@@ -84,7 +84,7 @@ impl Webhook {
 
     /// The state of this process and its schemas: status and JSON.
     pub async fn readyz(&self) -> (StatusCode, String) {
-        health::readyz(&self.intake, self.draining.load(Ordering::Relaxed)).await
+        health::readyz(&self.intake, &self.config.access, self.draining.load(Ordering::Relaxed)).await
     }
 
     /// Answers one request. Never fails; every outcome is a response.
@@ -134,10 +134,7 @@ impl Webhook {
         head: &Parts,
         body: &mut Incoming,
     ) -> Result<(), Refusal> {
-        if self.config.access == Access::Denied {
-            let text = "this process accepts no deliveries: start it with --disableAuthentication (trusted networks only)";
-            return Err(Refusal::new(StatusCode::UNAUTHORIZED, text));
-        }
+        self.config.access.authorize(head, schema.database.as_str(), schema.schema.as_str())?;
         if !matches!(head.method, Method::POST | Method::PUT) {
             return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "a feed uses POST"));
         }

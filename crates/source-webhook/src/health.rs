@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sink_core::checkpoint::overview::SchemaStatus;
 use sink_core::failure::{Failure, chain};
 
+use crate::access::Access;
 use crate::intake::Intake;
 
 /// Longest wait for the target's answer.
@@ -23,7 +24,7 @@ pub(crate) async fn healthz(intake: &Intake) -> (StatusCode, String) {
 
 /// `/_/readyz`: 200 while requests are taken in, with the state of every schema as JSON. A schema that stands still
 /// does not make the process unready: its rows are still staged.
-pub(crate) async fn readyz(intake: &Intake, draining: bool) -> (StatusCode, String) {
+pub(crate) async fn readyz(intake: &Intake, access: &Access, draining: bool) -> (StatusCode, String) {
     let (ready, schemas) = match tokio::time::timeout(PING_TIMEOUT, all_schemas(intake)).await {
         Ok(Ok(schemas)) => (!draining, Ok(schemas)),
         Ok(Err(failure)) => (false, Err(chain(&failure))),
@@ -34,6 +35,7 @@ pub(crate) async fn readyz(intake: &Intake, draining: bool) -> (StatusCode, Stri
         "draining": draining,
         "target": intake.target.version(),
         "apply_config": configuration_json(intake),
+        "authentication": access.state(),
     });
     match schemas {
         Ok(schemas) => state["schemas"] = schemas.iter().map(schema_json).collect(),

@@ -10,6 +10,7 @@
 //! to change; the source shows it to its operator.
 
 pub mod access;
+pub mod auth;
 pub mod budget;
 pub mod encoding;
 pub mod handler;

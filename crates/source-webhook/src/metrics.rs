@@ -1,6 +1,6 @@
 //! What the webhook counts; the names of the original.
 
-use metrics::{Unit, counter, histogram};
+use metrics::{Unit, counter, gauge, histogram};
 use sink_core::metrics::{Kind, Metric};
 
 /// Every metric of the webhook.
@@ -33,6 +33,13 @@ pub const METRICS: &[Metric] = &[
         labels: "database, schema",
         help: "Rows received in well-formed requests, before duplicates are told apart.",
     },
+    Metric {
+        name: "jwt_last_refresh_time",
+        kind: Kind::Gauge,
+        unit: Unit::Seconds,
+        labels: "",
+        help: "When keys and revoked ids of tokens were last read, in seconds since 1970.",
+    },
 ];
 
 /// Tells the recorder what each metric means.
@@ -54,4 +61,8 @@ pub(crate) fn answered(status: http::StatusCode, elapsed: std::time::Duration) {
 pub(crate) fn received(bytes: usize) {
     // Exact up to 2^53 bytes.
     histogram!("http_payload_in_bytes").record(f64::from(u32::try_from(bytes).unwrap_or(u32::MAX)));
+}
+
+pub(crate) fn refreshed(at: std::time::Duration) {
+    gauge!("jwt_last_refresh_time").set(at.as_secs_f64());
 }

@@ -55,6 +55,10 @@ pub fn with_type(
     let mut response = Response::new(Full::new(Bytes::from(body.into())));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
+    if status == StatusCode::UNAUTHORIZED {
+        // RFC 9110, 15.5.2: a 401 says which kind of credentials is wanted.
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+    }
     response
 }
 

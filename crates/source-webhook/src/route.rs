@@ -75,7 +75,7 @@ pub fn feed_options(query: Option<&str>) -> Result<FeedOptions, BadOption> {
 }
 
 /// Undoes percent encoding; `None` if it is malformed or not UTF-8. A plus is a plus in a path.
-fn percent_decode(segment: &str) -> Option<String> {
+pub(crate) fn percent_decode(segment: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.bytes();
     while let Some(byte) = rest.next() {

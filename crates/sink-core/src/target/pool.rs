@@ -366,10 +366,17 @@ impl Database {
         run_ddl(&mut connection, statements, PREPARE).await
     }
 
-    /// Makes the tables that only the home database has.
+    /// Makes the tables that only the home database has, unless they are there.
     async fn prepare_home(&self) -> Result<(), Failure> {
         const PREPARE: &str = "prepare the staging area of the home database";
         let mut connection = self.control.acquire().await.map_err(|e| failure(PREPARE, e))?;
+        let mut complete = true;
+        for probe in self.dialect.home_probes(&self.area) {
+            complete &= sqlx::raw_sql(AssertSqlSafe(probe)).execute(&mut *connection).await.is_ok();
+        }
+        if complete {
+            return Ok(());
+        }
         run_ddl(&mut connection, self.dialect.home_ddl(&self.area), PREPARE).await
     }
 

@@ -70,8 +70,39 @@ pub(super) fn tables(area: &StagingArea) -> Vec<String> {
     ]
 }
 
-/// The tables that only the home database has.
+/// Looks at what [`home_tables`] makes. If all of them succeed, nothing is to be made, and the process needs no right
+/// to: an administrator may own these tables.
+pub(super) fn home_probes(area: &StagingArea) -> Vec<String> {
+    vec![
+        format!("SELECT id, public_key, active FROM {} LIMIT 0", area.table("jwt_public_keys")),
+        format!("SELECT id FROM {} LIMIT 0", area.table("jwt_revoked_ids")),
+        format!(
+            "SELECT target_db, target_schema, target_table, target_column, cas_order, deadline, expr, extras, \"ignore\", \
+             src_name FROM {} LIMIT 0",
+            area.table("apply_config")
+        ),
+    ]
+}
+
+/// The tables that stand in the home database alone: who may write, and what is done to the rows, for every process of
+/// this target. The names and
+/// columns are those of the original, whose tables are used as they are.
 pub(super) fn home_tables(area: &StagingArea) -> Vec<String> {
+    let (keys, revoked) = (area.table("jwt_public_keys"), area.table("jwt_revoked_ids"));
+    let mut statements = vec![
+        format!(
+            "CREATE TABLE IF NOT EXISTS {keys} (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), \
+             public_key text NOT NULL, active bool NOT NULL DEFAULT true)"
+        ),
+        format!("ALTER TABLE {keys} ADD COLUMN IF NOT EXISTS active bool NOT NULL DEFAULT true"),
+        format!("CREATE TABLE IF NOT EXISTS {revoked} (id text PRIMARY KEY)"),
+    ];
+    statements.extend(apply_config(area));
+    statements
+}
+
+/// What the operator wants done to the rows of each table, per column.
+fn apply_config(area: &StagingArea) -> Vec<String> {
     let apply_config = area.table("apply_config");
     let columns = [
         "cas_order int8 NOT NULL DEFAULT 0 CHECK (cas_order >= 0)",
@@ -83,7 +114,6 @@ pub(super) fn home_tables(area: &StagingArea) -> Vec<String> {
     ];
     let key = ["target_db", "target_schema", "target_table", "target_column"];
     let key_columns = key.map(|name| format!("{name} text NOT NULL CHECK (length({name}) > 0)")).join(", ");
-    // What the operator wants done to the rows of each table, per column.
     let mut statements = vec![format!(
         "CREATE TABLE IF NOT EXISTS {apply_config} ({key_columns}, {}, PRIMARY KEY ({}))",
         columns.join(", "),

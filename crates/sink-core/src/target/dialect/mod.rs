@@ -120,8 +120,15 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// Tables of the staging area that do not depend on target tables.
     fn area_ddl(&self, area: &StagingArea) -> Vec<String>;
 
-    /// Tables of the staging area that only the home database has.
-    fn home_ddl(&self, area: &StagingArea) -> Vec<String>;
+    /// Queries that succeed if all of [`Dialect::home_ddl`] is there.
+    fn home_probes(&self, area: &StagingArea) -> Vec<String> {
+        area::home_probes(area)
+    }
+
+    /// Further tables of the staging area of the home database.
+    fn home_ddl(&self, area: &StagingArea) -> Vec<String> {
+        area::home_tables(area)
+    }
 
     /// A query that is planned only if a column's expression is one that can stand for its value: of the column's type
     /// and for one row.

@@ -27,10 +27,6 @@ impl Dialect for Postgres {
         super::area::tables(area)
     }
 
-    fn home_ddl(&self, area: &StagingArea) -> Vec<String> {
-        super::area::home_tables(area)
-    }
-
     fn check_expression(&self, table: &TableSchema, column: usize, expression: &Expression) -> String {
         rows::check_expression(table, column, expression)
     }

@@ -1,0 +1,8 @@
+SELECT id, public_key, active
+    FROM "_cdc_sink"."public"."jwt_public_keys" LIMIT 0;
+
+SELECT id
+    FROM "_cdc_sink"."public"."jwt_revoked_ids" LIMIT 0;
+
+SELECT target_db, target_schema, target_table, target_column, cas_order, deadline, expr, extras, "ignore", src_name
+    FROM "_cdc_sink"."public"."apply_config" LIMIT 0;
