@@ -156,7 +156,7 @@ async fn bodies(ctx: Ctx) -> Result<()> {
         (payload(&lacking("key")), "key_in_value"),
         (payload(&lacking("topic")), "topic_in_value"),
         (payload(r#"{"__crdb__": {"updated": "1.0"}, "id": 1}"#), "envelope=wrapped"),
-        (payload(r#"{"after": {"id": 1}, "key": {"id": 1}, "op": "c", "ts_ns": 1}"#), "envelope=wrapped"),
+        (payload(r#"{"after": {"id": 1}, "key": {"id": 1}, "op": "c", "ts_ns": 1}"#), "='source'"),
         (payload(&timed("canary")), "`updated` of row 1"),
         (payload(&timed("1")), "`updated` of row 1"),
         (payload(&timed("-1.0000000000")), "`updated` of row 1"),

@@ -17,8 +17,14 @@ pub(crate) fn all() -> Vec<Scenario> {
     ]
 }
 
-const DOCUMENTS: [&str; 5] =
-    ["README.md", "CONTRIBUTING.md", "docs/operations.md", "docs/guarantees.md", "docs/security.md"];
+const DOCUMENTS: [&str; 6] = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/feeds.md",
+    "docs/operations.md",
+    "docs/guarantees.md",
+    "docs/security.md",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()

@@ -16,6 +16,9 @@ mod connections;
 mod consistency;
 mod crashes;
 mod documents;
+mod feeds;
+mod feeds_chaos;
+mod feeds_files;
 mod golden;
 mod harness;
 mod http;
@@ -46,6 +49,9 @@ fn main() -> ExitCode {
         consistency::all(),
         crashes::all(),
         documents::all(),
+        feeds::all(),
+        feeds_chaos::all(),
+        feeds_files::all(),
         golden::all(),
         harness::all(),
         http::all(),

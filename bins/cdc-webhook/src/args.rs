@@ -210,6 +210,16 @@ pub(crate) struct ServerArgs {
     )]
     pub(crate) max_clock_skew: Duration,
 
+    /// Accepted because the original has it, and without effect: a line of an uploaded file may be as long as
+    /// --maxBodyBytes allows the file to be [default there: 65536].
+    #[arg(
+        long = "ndjsonBufferSize",
+        alias = "ndjson-buffer-size",
+        env = "CDC_NDJSON_BUFFER_SIZE",
+        value_name = "BYTES"
+    )]
+    pub(crate) ndjson_buffer_size: Option<u64>,
+
     /// Size of a schema's staging tables, in bytes, above which its rows are answered 503. Not enforced on
     /// CockroachDB.
     #[arg(
@@ -404,6 +414,11 @@ pub(crate) struct ResetArgs {
     /// Drop rows that are staged but not applied.
     #[arg(long)]
     pub(crate) discard: bool,
+
+    /// Only release the schema from the changefeed it belongs to, so that another one may take over; everything else
+    /// stays as it is.
+    #[arg(long, conflicts_with_all = ["to", "discard"])]
+    pub(crate) feed: bool,
 }
 
 /// `database.schema`; either part may be quoted with double quotes if it has a dot.

@@ -119,6 +119,8 @@ mod tests {
             "-v",
             "-vv",
             "--maxBodyBytes=1",
+            "--ndjsonBufferSize=65536",
+            "--ndjson-buffer-size=65536",
             "--onApplyError=quarantine",
         ] {
             assert!(Cli::try_parse_from(["cdc-webhook", "start", flag]).is_ok(), "{flag}");

@@ -86,6 +86,15 @@ fn print_table(all: &[SchemaStatus]) {
 pub(crate) async fn reset(args: ResetArgs) -> Result<Exit, Failed> {
     let target = connect(&args.target).await?;
     let checkpoints = SqlCheckpoints::new(target.clone());
+    if args.feed {
+        let released = checkpoints.release_feed(&args.schema).await.map_err(target_failed)?;
+        if released == 0 {
+            println!("{} belonged to no changefeed", args.schema);
+        } else {
+            println!("{} is free for the next changefeed", args.schema);
+        }
+        return Ok(Exit::Success);
+    }
     let reset = args.to.map_or(Reset::Everything, Reset::To);
     let done = match checkpoints.reset(&args.schema, reset, args.discard).await {
         Ok(done) => done,

@@ -47,6 +47,9 @@ pub(crate) async fn start(args: StartArgs, log: LogHandle) -> Result<Exit, Faile
     let certificate = args.tls.source().context("TLS flags").map_err(usage)?;
     let certificate = certificate.map(CertReloader::new).transpose().context("TLS").map_err(usage)?;
 
+    if args.server.ndjson_buffer_size.is_some() {
+        tracing::info!("--ndjsonBufferSize has no effect: lines are bounded by --maxBodyBytes");
+    }
     let config = args.target.config().map_err(usage)?;
     let target = Arc::new(connect(config, &signals.shutdown()).await?);
     tracing::info!(version = target.version(), "connected to the target");

@@ -10,16 +10,16 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use sink_core::checkpoint::Mode;
-use sink_core::model::SchemaId;
 use sink_service::body::{BodyBudget as _, BodyLimits, discard_body, read_body};
 use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
 use crate::budget::{ByteBudget, Share};
 use crate::encoding::Encoding;
-use crate::intake::Intake;
+use crate::intake::{Intake, Offer};
+use crate::payload::{Payload, PayloadError};
 use crate::reply::{self, Refusal};
-use crate::route::{FeedOptions, Route, feed_options, route};
+use crate::route::{Content, FeedOptions, FeedPath, Route, feed_options, route};
 use crate::{health, metrics, payload};
 
 /// How long an attempt may go on after the time for a delivery is over.
@@ -108,14 +108,15 @@ impl Webhook {
                 return reply::with_type(StatusCode::OK, "application/json", text);
             }
             Route::NotFound => {
-                let text = "not found; a feed posts to /database/schema";
+                let text = "not found; a feed posts to /database/schema or /database/schema/table, or uploads files beneath";
                 reply::text(StatusCode::NOT_FOUND, text)
             }
-            Route::Feed(schema) => {
+            Route::Unsupported(advice) => reply::text(StatusCode::UNSUPPORTED_MEDIA_TYPE, advice),
+            Route::Feed(path) => {
                 let (head, mut body) = request.into_parts();
-                let outcome = Arc::clone(&self).receive(&schema, &head, &mut body).await;
+                let outcome = Arc::clone(&self).receive(&path, &head, &mut body).await;
                 if let Err(refusal) = &outcome {
-                    let status = refusal.status.as_u16();
+                    let (schema, status) = (&path.schema, refusal.status.as_u16());
                     tracing::warn!(%schema, status, reason = %refusal.text, "a delivery was refused");
                     if refusal.status != StatusCode::REQUEST_TIMEOUT {
                         discard_body(body, DISCARD_TIME).await;
@@ -130,16 +131,17 @@ impl Webhook {
 
     async fn receive(
         self: Arc<Self>,
-        schema: &SchemaId,
+        path: &FeedPath,
         head: &Parts,
         body: &mut Incoming,
     ) -> Result<(), Refusal> {
+        let schema = &path.schema;
         self.config.access.authorize(head, schema.database.as_str(), schema.schema.as_str())?;
         if !matches!(head.method, Method::POST | Method::PUT) {
-            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "a feed uses POST"));
+            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "a feed uses POST or PUT"));
         }
         let options = feed_options(head.uri.query())?;
-        let encoding = encoding_of(&head.headers)?;
+        let encoding = encoding_of(&head.headers, &path.content)?;
         let limits = BodyLimits {
             max_bytes: self.config.max_body_bytes,
             idle_timeout: self.config.body_idle_timeout,
@@ -148,7 +150,7 @@ impl Webhook {
         let mut share = self.budget.share();
         let body = read_body(body, limits, &mut share).await?;
         metrics::received(body.len());
-        let delivery = Delivery { schema: schema.clone(), options, encoding, body, share };
+        let delivery = Delivery { path: path.clone(), options, encoding, body, share };
         let webhook = Arc::clone(&self);
         let done = self.deliveries.spawn(Box::pin(async move { webhook.deliver(delivery).await }));
         done.await.unwrap_or_else(|_| {
@@ -160,7 +162,7 @@ impl Webhook {
     }
 
     async fn deliver(self: Arc<Self>, delivery: Delivery) -> Result<(), Refusal> {
-        let Delivery { schema, options, encoding, body, mut share } = delivery;
+        let Delivery { path, options, encoding, body, mut share } = delivery;
         let limit = self.config.max_body_bytes;
         let body = match encoding {
             Encoding::Identity => body,
@@ -177,16 +179,25 @@ impl Webhook {
                 unpacked?
             }
         };
-        let payload = payload::parse(&body)?;
+        let payload = parse(&path, &body)?;
         let mode = match options.immediate {
             Some(true) => Mode::Immediate,
             Some(false) => Mode::Consistent,
             None => self.config.default_mode,
         };
+        if mode == Mode::Consistent {
+            payload.expect_times()?;
+        }
+        let topic = match &path.content {
+            Content::Rows { topic, .. } => Some(topic.as_str()),
+            Content::Webhook | Content::Mark(_) => None,
+        };
+        let (table, feed) = (path.table.as_ref(), options.feed.as_deref());
+        let offer = Offer { schema: &path.schema, table, topic, feed, mode, payload };
         // Attempts end by themselves before this; only a target that hangs in one is cut off here. Whether that one
         // took effect does not matter, since the rows will come again.
         let longest = self.intake.config.timeout + HANG_TOLERANCE;
-        let outcome = tokio::time::timeout(longest, self.intake.take_in(&schema, payload, mode)).await;
+        let outcome = tokio::time::timeout(longest, self.intake.take_in(offer)).await;
         drop(share);
         outcome.unwrap_or_else(|_| {
             Err(Refusal::new(
@@ -199,14 +210,25 @@ impl Webhook {
 
 /// A request whose body has arrived.
 struct Delivery {
-    schema: SchemaId,
+    path: FeedPath,
     options: FeedOptions,
     encoding: Encoding,
     body: Bytes,
     share: Share,
 }
 
-fn encoding_of(headers: &HeaderMap) -> Result<Encoding, Refusal> {
+/// Reads a body as what its path says it is.
+fn parse<'a>(path: &FeedPath, body: &'a [u8]) -> Result<Payload<'a>, PayloadError> {
+    match (&path.content, &path.table) {
+        (Content::Webhook, None) => payload::parse(body),
+        (Content::Webhook, Some(_)) => payload::parse_for_table(body),
+        (Content::Rows { .. }, _) => payload::parse_lines(body),
+        (Content::Mark(at), _) => Ok(Payload::of_mark(*at)),
+    }
+}
+
+/// How the body is packed. What HTTP says of it wins over a file's name: both mean the same bytes.
+fn encoding_of(headers: &HeaderMap, content: &Content) -> Result<Encoding, Refusal> {
     let unsupported = |text: &str| Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
     let content_type =
         headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -215,7 +237,12 @@ fn encoding_of(headers: &HeaderMap) -> Result<Encoding, Refusal> {
             "CSV rows carry neither table, key nor time; create the changefeed with format=json",
         ));
     }
-    let Some(value) = headers.get(header::CONTENT_ENCODING) else { return Ok(Encoding::Identity) };
+    let Some(value) = headers.get(header::CONTENT_ENCODING) else {
+        return Ok(match content {
+            Content::Rows { encoding, .. } => *encoding,
+            Content::Webhook | Content::Mark(_) => Encoding::Identity,
+        });
+    };
     value
         .to_str()
         .ok()

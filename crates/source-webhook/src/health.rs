@@ -38,7 +38,14 @@ pub(crate) async fn readyz(intake: &Intake, access: &Access, draining: bool) -> 
         "authentication": access.state(),
     });
     match schemas {
-        Ok(schemas) => state["schemas"] = schemas.iter().map(schema_json).collect(),
+        Ok(schemas) => {
+            let with_warnings = |status: &SchemaStatus| {
+                let mut json = schema_json(status);
+                json["warnings"] = intake.warnings(&status.schema).into();
+                json
+            };
+            state["schemas"] = schemas.iter().map(with_warnings).collect();
+        }
         Err(error) => state["error"] = error.into(),
     }
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -9,12 +9,14 @@ use sink_core::apply::{Applier as _, Changes, OnRowError, SqlApplier, Unit};
 use sink_core::checkpoint::{Mode, SqlCheckpoints};
 use sink_core::failure::{Disposition, Failure};
 use sink_core::metrics::{count_schema, observe_schema};
-use sink_core::model::{Batch, HlcTimestamp, Mutation, SchemaId, TableId, TableSchema};
+use sink_core::model::{Batch, HlcTimestamp, Ident, Mutation, SchemaId, TableId, TableSchema};
 use sink_core::resolver::Resolvers;
 use sink_core::staging::admission::{IncomingRow, TableAdmission};
 use sink_core::staging::{SqlStager, Stager as _};
 use sink_core::target::{Database, ServerClock, Target};
 
+use crate::feed_bindings::{FeedBindings, FeedIdentity};
+use crate::mark_series::Note;
 use crate::payload::{Payload, Row};
 use crate::reply::Refusal;
 use crate::schema_states::SchemaStates;
@@ -35,6 +37,45 @@ pub struct IntakeConfig {
     pub max_staged_bytes: u64,
 }
 
+/// A parsed delivery.
+#[derive(Debug)]
+pub struct Offer<'a> {
+    /// Where it goes.
+    pub schema: &'a SchemaId,
+    /// The table of every row, where the URL names it.
+    pub table: Option<&'a Ident>,
+    /// The table of rows that name none themselves: the topic in a file's name.
+    pub topic: Option<&'a str>,
+    /// The name of the feed, where the URL has it.
+    pub feed: Option<&'a str>,
+    /// How rows reach their tables.
+    pub mode: Mode,
+    /// Rows and mark. In consistent mode every row must have a time.
+    pub payload: Payload<'a>,
+}
+
+/// Which table a row is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Topic<'a> {
+    /// This one.
+    Table(&'a Ident),
+    /// The one a changefeed calls so, possibly with database and schema.
+    Named(&'a str),
+}
+
+impl Offer<'_> {
+    fn topic_of<'r>(&'r self, row: &'r Row<'_>) -> Topic<'r> {
+        match self.table {
+            Some(table) => Topic::Table(table),
+            None => Topic::Named(row.topic.as_deref().or(self.topic).unwrap_or_default()),
+        }
+    }
+
+    fn identity(&self) -> FeedIdentity<'_> {
+        FeedIdentity { name: self.feed, job: self.payload.job.as_deref() }
+    }
+}
+
 /// Everything that taking in needs.
 pub struct Intake {
     /// The target.
@@ -51,6 +92,7 @@ pub struct Intake {
     pub config: IntakeConfig,
     clock: ServerClock,
     states: SchemaStates,
+    bindings: FeedBindings,
     admissions: Mutex<HashMap<TableId, Arc<TableAdmission>>>,
     last_backwards_log: Mutex<Option<Instant>>,
 }
@@ -75,6 +117,7 @@ impl Intake {
             config,
             clock: ServerClock::default(),
             states: SchemaStates::default(),
+            bindings: FeedBindings::default(),
             admissions: Mutex::default(),
             last_backwards_log: Mutex::default(),
         }
@@ -84,10 +127,12 @@ impl Intake {
     ///
     /// # Errors
     /// With what to answer; rows may be stored all the same, which does no harm because they will come again.
-    pub async fn take_in(&self, schema: &SchemaId, payload: Payload<'_>, mode: Mode) -> Result<(), Refusal> {
+    pub async fn take_in(&self, offer: Offer<'_>) -> Result<(), Refusal> {
         let deadline = Instant::now() + self.config.timeout;
+        let (schema, mode, payload) = (offer.schema, offer.mode, &offer.payload);
         let database = self.target.database(&schema.database).await?;
-        let newest = payload.rows.iter().map(|row| row.time).chain(payload.resolved).max();
+        // Rows without a time claim none.
+        let newest = payload.rows.iter().filter_map(|row| row.time).chain(payload.resolved).max();
         if let Some(newest) = newest {
             self.check_skew(newest).await?;
         }
@@ -97,13 +142,23 @@ impl Intake {
                 schema,
                 u64::try_from(payload.rows.len()).unwrap_or(u64::MAX),
             );
-            let batches = self.admit(&database, schema, &payload.rows).await?;
+            let batches = self.admit(&database, &offer).await?;
+            self.bindings.check(&self.checkpoints, schema, offer.identity()).await?;
             self.store(schema, &batches, mode, deadline).await?;
         }
         match payload.resolved {
-            Some(at) => self.mark(&database, schema, at, mode, deadline).await,
+            Some(at) => {
+                self.expect_schema(&database, schema).await?;
+                self.bindings.check(&self.checkpoints, schema, offer.identity()).await?;
+                self.mark(schema, at, mode, deadline).await
+            }
             None => Ok(()),
         }
+    }
+
+    /// What operators should know of a schema that its stored state does not tell.
+    pub fn warnings(&self, schema: &SchemaId) -> Vec<&'static str> {
+        self.states.warnings(schema)
     }
 
     /// A time from the far future would make every later row late.
@@ -122,22 +177,18 @@ impl Intake {
     }
 
     /// Matches rows with their tables. Upserts come first, because they show how the keys of deletions are ordered.
-    async fn admit<'a>(
-        &self,
-        database: &Database,
-        schema: &SchemaId,
-        rows: &[Row<'a>],
-    ) -> Result<Vec<Batch<'a>>, Refusal> {
+    async fn admit<'a>(&self, database: &Database, offer: &'a Offer<'_>) -> Result<Vec<Batch<'a>>, Refusal> {
         let mut admitted = Admitted::default();
-        let (upserts, deletions): (Vec<&Row<'a>>, Vec<&Row<'a>>) =
-            rows.iter().partition(|row| row.after.is_some());
+        let (upserts, deletions): (Vec<&Row<'_>>, Vec<&Row<'_>>) =
+            offer.payload.rows.iter().partition(|row| row.after.is_some());
         for row in upserts.into_iter().chain(deletions) {
-            let admission = match admitted.of_topic(&row.topic) {
+            let topic = offer.topic_of(row);
+            let admission = match admitted.of_topic(topic) {
                 Some(admission) => admission,
-                None => self.admission(database, schema, &row.topic).await?,
+                None => self.admission(database, offer.schema, topic).await?,
             };
-            let (admission, mutation) = self.admit_row(database, schema, admission, row).await?;
-            admitted.push(&row.topic, admission, mutation);
+            let (admission, mutation) = self.admit_row(database, offer.schema, topic, admission, row).await?;
+            admitted.push(topic, admission, mutation);
         }
         for admission in admitted.admissions() {
             if let Some(alignment) = admission.unstored_alignment() {
@@ -153,14 +204,16 @@ impl Intake {
         &self,
         database: &Database,
         schema: &SchemaId,
+        topic: Topic<'_>,
         admission: Arc<TableAdmission>,
-        row: &Row<'a>,
+        row: &'a Row<'_>,
     ) -> Result<(Arc<TableAdmission>, Mutation<'a>), Refusal> {
-        let incoming = IncomingRow { time: row.time, key: row.key, after: row.after, before: row.before };
+        let time = row.time.unwrap_or(HlcTimestamp::ZERO);
+        let incoming = IncomingRow { time, key: row.key, after: row.after, before: row.before };
         match admission.admit(incoming) {
             Err(error) if error.may_be_stale_schema() => {
                 database.schema().refresh_if_stale(database).await?;
-                let admission = self.admission(database, schema, &row.topic).await?;
+                let admission = self.admission(database, schema, topic).await?;
                 let mutation = admission.admit(incoming)?;
                 Ok((admission, mutation))
             }
@@ -168,37 +221,42 @@ impl Intake {
         }
     }
 
-    /// The table of a topic. A table may have a dot in its name, so the whole topic comes first.
+    /// The table of a row. A table may have a dot in its name, so the whole topic comes first.
     async fn table(
         &self,
         database: &Database,
         schema: &SchemaId,
-        topic: &str,
+        topic: Topic<'_>,
     ) -> Result<Arc<TableSchema>, Refusal> {
-        let known = database.schema().current(database).await?;
-        if let Some(table) = known.table(schema, topic) {
-            return Ok(Arc::clone(table));
-        }
         let refuse = |text: String| Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, text));
-        let parts: Vec<&str> = topic.split('.').collect();
-        if parts.len() > 3 {
-            return refuse(format!(
-                "the topic {topic:?} has more than three parts and is no table of schema {schema}"
-            ));
-        }
-        let last = parts.last().copied().unwrap_or_default();
-        if parts.len() == 2 && known.table(schema, parts[0]).is_some() {
-            let text = format!(
-                "the topic {topic:?} names a column family of table {:?}; create the changefeed without \
-                 split_column_families",
-                parts[0]
-            );
-            return refuse(text);
-        }
-        match database.schema().table(database, schema, last).await? {
+        let name = match topic {
+            Topic::Table(table) => table.as_str(),
+            Topic::Named(topic) => {
+                let known = database.schema().current(database).await?;
+                if let Some(table) = known.table(schema, topic) {
+                    return Ok(Arc::clone(table));
+                }
+                let family = topic.split_once(['.', '+']).map(|(table, _)| table);
+                if let Some(table) = family.filter(|table| known.table(schema, table).is_some())
+                    && topic.matches(['.', '+']).count() == 1
+                {
+                    return refuse(format!(
+                        "the topic {topic:?} names a column family of table {table:?}; create the changefeed without \
+                         split_column_families and without FAMILY"
+                    ));
+                }
+                if topic.split('.').count() > 3 {
+                    return refuse(format!(
+                        "the topic {topic:?} has more than three parts and is no table of schema {schema}"
+                    ));
+                }
+                topic.rsplit_once('.').map_or(topic, |(_, last)| last)
+            }
+        };
+        match database.schema().table(database, schema, name).await? {
             Some(table) => Ok(table),
             None => {
-                refuse(format!("the target has no table {last:?} in schema {schema}; create it there first"))
+                refuse(format!("the target has no table {name:?} in schema {schema}; create it there first"))
             }
         }
     }
@@ -208,7 +266,7 @@ impl Intake {
         &self,
         database: &Database,
         schema: &SchemaId,
-        topic: &str,
+        topic: Topic<'_>,
     ) -> Result<Arc<TableAdmission>, Refusal> {
         let table = self.table(database, schema, topic).await?;
         if let Some(known) = self.lock_admissions().get(&table.id).filter(|known| **known.table() == *table) {
@@ -304,23 +362,30 @@ impl Intake {
     }
 
     /// Marks of a schema that does not exist would be kept for ever, so they are refused.
+    async fn expect_schema(&self, database: &Database, schema: &SchemaId) -> Result<(), Refusal> {
+        let exists = database.schema().current(database).await?.has_schema(schema)
+            || database.schema().refresh_if_stale(database).await?.has_schema(schema);
+        if exists {
+            return Ok(());
+        }
+        let text = format!("the target has no schema {schema}, or no table in it");
+        Err(Refusal::new(StatusCode::NOT_FOUND, text))
+    }
+
     async fn mark(
         &self,
-        database: &Database,
         schema: &SchemaId,
         at: HlcTimestamp,
         mode: Mode,
         deadline: Instant,
     ) -> Result<(), Refusal> {
-        let exists = database.schema().current(database).await?.has_schema(schema)
-            || database.schema().refresh_if_stale(database).await?.has_schema(schema);
-        if !exists {
-            let text = format!("the target has no schema {schema}, or no table in it");
-            return Err(Refusal::new(StatusCode::NOT_FOUND, text));
-        }
         let state = self.states.get(&self.checkpoints, schema).await?;
-        if !self.states.is_new_mark(schema, at) || at <= state.applied {
+        let note = self.states.note_mark(schema, at);
+        if note != Note::Newest || at <= state.applied {
             self.note_backwards(schema, at);
+        }
+        if note == Note::Interleaved {
+            count_schema("checkpoint_interleaved_total", schema, 1);
         }
         if mode == Mode::Immediate && state.mode != Some(Mode::Immediate) {
             self.switch(schema, mode).await?;
@@ -353,15 +418,15 @@ impl Intake {
 struct Admitted<'a> {
     tables: BTreeMap<TableId, (Arc<TableAdmission>, Batch<'a>)>,
     /// The topic of the row before and its table: the next row is usually of the same.
-    last: Option<(String, Arc<TableAdmission>)>,
+    last: Option<(Topic<'a>, Arc<TableAdmission>)>,
 }
 
 impl<'a> Admitted<'a> {
-    fn of_topic(&self, topic: &str) -> Option<Arc<TableAdmission>> {
-        self.last.as_ref().filter(|(last, _)| last == topic).map(|(_, admission)| Arc::clone(admission))
+    fn of_topic(&self, topic: Topic<'_>) -> Option<Arc<TableAdmission>> {
+        self.last.as_ref().filter(|(last, _)| *last == topic).map(|(_, admission)| Arc::clone(admission))
     }
 
-    fn push(&mut self, topic: &str, admission: Arc<TableAdmission>, mutation: Mutation<'a>) {
+    fn push(&mut self, topic: Topic<'a>, admission: Arc<TableAdmission>, mutation: Mutation<'a>) {
         let table = admission.table();
         match self.tables.get_mut(&table.id) {
             Some((_, batch)) => batch.rows.push(mutation),
@@ -370,9 +435,7 @@ impl<'a> Admitted<'a> {
                 self.tables.insert(table.id.clone(), (Arc::clone(&admission), batch));
             }
         }
-        if self.last.as_ref().is_none_or(|(last, known)| last != topic || !Arc::ptr_eq(known, &admission)) {
-            self.last = Some((topic.to_owned(), admission));
-        }
+        self.last = Some((topic, admission));
     }
 
     fn admissions(&self) -> impl Iterator<Item = &Arc<TableAdmission>> {

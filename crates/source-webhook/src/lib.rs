@@ -1,4 +1,5 @@
-//! Receives CockroachDB changefeeds over HTTP: `POST /database/schema` with rows or a resolved mark.
+//! Receives CockroachDB changefeeds over HTTP: rows and resolved marks, posted by webhook sinks to `/database/schema`
+//! (or `/database/schema/table`) or uploaded as files beneath it.
 //!
 //! ```text
 //! request ─► route ─► access ─► body (within a budget) ─► encoding ─► payload ─► intake ─► 200
@@ -13,9 +14,11 @@ pub mod access;
 pub mod auth;
 pub mod budget;
 pub mod encoding;
+pub mod feed_bindings;
 pub mod handler;
 pub mod health;
 pub mod intake;
+pub mod mark_series;
 pub mod metrics;
 pub mod payload;
 pub mod reply;

@@ -40,6 +40,13 @@ pub const METRICS: &[Metric] = &[
         labels: "",
         help: "When keys and revoked ids of tokens were last read, in seconds since 1970.",
     },
+    Metric {
+        name: "checkpoint_interleaved_total",
+        kind: Kind::Counter,
+        unit: Unit::Count,
+        labels: "database, schema",
+        help: "Marks that came as if two changefeeds fed one schema.",
+    },
 ];
 
 /// Tells the recorder what each metric means.

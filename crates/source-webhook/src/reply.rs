@@ -64,7 +64,11 @@ pub fn with_type(
 
 impl From<PayloadError> for Refusal {
     fn from(error: PayloadError) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, error.to_string())
+        let status = match error {
+            PayloadError::TooManyRows => StatusCode::PAYLOAD_TOO_LARGE,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Self::new(status, error.to_string())
     }
 }
 
@@ -84,6 +88,7 @@ impl From<RowError> for Refusal {
             | RowError::NoPrimaryKey(_)
             | RowError::KeyLength { .. }
             | RowError::KeyOrder(_)
+            | RowError::KeyMember { .. }
             | RowError::Kind { .. }
             | RowError::KeyType { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         };

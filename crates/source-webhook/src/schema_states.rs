@@ -10,10 +10,17 @@ use sink_core::checkpoint::{CheckpointStore as _, Mode, SqlCheckpoints};
 use sink_core::failure::Failure;
 use sink_core::model::{HlcTimestamp, SchemaId};
 
+use crate::mark_series::{MarkSeries, Note};
+
 /// How old what we remember of the frontier may be.
 const MAX_AGE: Duration = Duration::from_millis(500);
 /// How old the size of the staging tables may be.
 const MAX_SIZE_AGE: Duration = Duration::from_secs(5);
+
+/// Said at `/_/readyz`.
+const INTERLEAVED: &str = "resolved marks of two rising series arrive in turn: two changefeeds seem to feed this schema, \
+                           and rows of the slower one that come after a mark of the other are lost; use one changefeed \
+                           per target schema";
 
 /// A schema's state a moment ago.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +36,7 @@ pub struct SchemaState {
 pub struct SchemaStates {
     states: Mutex<HashMap<SchemaId, (Instant, SchemaState)>>,
     sizes: Mutex<HashMap<SchemaId, (Instant, u64)>>,
-    newest_marks: Mutex<HashMap<SchemaId, HlcTimestamp>>,
+    marks: Mutex<HashMap<SchemaId, MarkSeries>>,
 }
 
 impl SchemaStates {
@@ -76,20 +83,20 @@ impl SchemaStates {
         Ok(bytes)
     }
 
-    /// Whether a mark is news to this process.
-    pub fn is_new_mark(&self, schema: &SchemaId, at: HlcTimestamp) -> bool {
-        let mut marks = lock(&self.newest_marks);
+    /// What a mark is, compared with those this process has seen.
+    pub fn note_mark(&self, schema: &SchemaId, at: HlcTimestamp) -> Note {
+        let mut marks = lock(&self.marks);
         match marks.get_mut(schema) {
-            Some(newest) if at <= *newest => false,
-            Some(newest) => {
-                *newest = at;
-                true
-            }
-            None => {
-                marks.insert(schema.clone(), at);
-                true
-            }
+            Some(series) => series.note(at, Instant::now()),
+            None => marks.entry(schema.clone()).or_default().note(at, Instant::now()),
         }
+    }
+
+    /// What operators should know of a schema that its stored state does not tell.
+    pub fn warnings(&self, schema: &SchemaId) -> Vec<&'static str> {
+        let marks = lock(&self.marks);
+        let interleaved = marks.get(schema).is_some_and(|series| series.is_interleaved(Instant::now()));
+        interleaved.then_some(INTERLEAVED).into_iter().collect()
     }
 }
 

@@ -16,10 +16,12 @@ use sink_core::model::{Batch, Behaviours, ColumnSchema, Ident, SchemaId, TableId
 use sink_core::resolver::{CatchUp, Pace};
 use sink_core::staging::Stager as _;
 use sink_core::staging::admission::{IncomingRow, TableAdmission};
-use sink_testkit::feed::Faults;
+use sink_testkit::feed::{Encoding, Envelope, Faults, Layout, uploads};
 use sink_testkit::memory::{ApplyFault, MemoryTarget};
+use sink_testkit::workload::Mix;
 use sink_testkit::{Config, Delivery, Feed, Reply, Step, Workload, WorkloadConfig, source};
-use source_webhook::payload;
+use source_webhook::payload::{self, Payload};
+use source_webhook::route::{Content, Route, route};
 use tokio_util::sync::CancellationToken;
 
 fn schema() -> SchemaId {
@@ -57,7 +59,30 @@ struct Process {
     pace: Pace,
 }
 
+/// What kind of feed it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Wrapped,
+    Enriched,
+    /// Of one table.
+    Query,
+    Files,
+}
+
+impl Form {
+    fn encoding(self, seed: u64) -> Encoding {
+        let envelope = match self {
+            Self::Wrapped | Self::Files => Envelope::Wrapped,
+            Self::Enriched => Envelope::Enriched,
+            Self::Query => Envelope::Query,
+        };
+        let with_schema = self == Self::Enriched && seed.is_multiple_of(2);
+        Encoding { envelope, with_schema, diff: seed.is_multiple_of(3), ..Encoding::default() }
+    }
+}
+
 struct Run {
+    form: Form,
     target: MemoryTarget,
     admissions: BTreeMap<&'static str, TableAdmission>,
     rng: StdRng,
@@ -66,7 +91,7 @@ struct Run {
 }
 
 impl Run {
-    fn new(workload: &Workload, seed: u64) -> Self {
+    fn new(workload: &Workload, seed: u64, form: Form) -> Self {
         let source = Arc::clone(workload.source());
         let scan_at = workload.scan_at();
         let target = MemoryTarget::new(Box::new(move |at, rows| {
@@ -95,6 +120,7 @@ impl Run {
         let admissions =
             admissions.map(|t| (t.name, TableAdmission::new(Arc::new(target_table(t))))).collect();
         Self {
+            form,
             target,
             admissions,
             rng: StdRng::seed_from_u64(seed),
@@ -105,12 +131,37 @@ impl Run {
 
     /// What the service does with a delivery.
     async fn receive(&self, delivery: &Delivery) {
-        let payload = payload::parse(delivery.body.as_bytes()).unwrap();
+        if self.form != Form::Files {
+            let path = if self.form == Form::Query { "/db/public/wide" } else { "/db/public" };
+            return self.receive_at(path, &delivery.body).await;
+        }
+        let layouts = [Layout::Daily, Layout::Hourly, Layout::Flat];
+        let layout = layouts[usize::try_from(delivery.request % 3).unwrap()];
+        for upload in uploads(delivery, layout) {
+            self.receive_at(&format!("/db/public{}", upload.path), &upload.body).await;
+        }
+    }
+
+    async fn receive_at(&self, path: &str, body: &str) {
+        let Route::Feed(path) = route(path) else { panic!("{path}") };
+        assert_eq!(path.schema, schema());
+        let (payload, named) = match (&path.content, &path.table) {
+            (Content::Webhook, None) => (payload::parse(body.as_bytes()).unwrap(), None),
+            (Content::Webhook, Some(table)) => {
+                (payload::parse_for_table(body.as_bytes()).unwrap(), Some(table.as_str()))
+            }
+            (Content::Rows { topic, .. }, _) => {
+                (payload::parse_lines(body.as_bytes()).unwrap(), Some(topic.as_str()))
+            }
+            (Content::Mark(at), _) => (Payload::of_mark(*at), None),
+        };
         let mut batches: BTreeMap<&str, Batch<'_>> = BTreeMap::new();
         for row in &payload.rows {
-            let admission = &self.admissions[&*row.topic];
-            let incoming = IncomingRow { time: row.time, key: row.key, after: row.after, before: row.before };
-            let batch = batches.entry(row.topic.as_ref());
+            let topic = row.topic.as_deref().or(named).unwrap();
+            let admission = &self.admissions[topic];
+            let time = row.time.unwrap();
+            let incoming = IncomingRow { time, key: row.key, after: row.after, before: row.before };
+            let batch = batches.entry(topic);
             let batch =
                 batch.or_insert_with(|| Batch { table: Arc::clone(admission.table()), rows: Vec::new() });
             batch.rows.push(admission.admit(incoming).unwrap());
@@ -175,12 +226,16 @@ impl Run {
     }
 }
 
-async fn simulate(seed: u64, faults: Faults, max_rows: u32) {
-    let sizes = WorkloadConfig { initial_rows: 60, transactions: 120, ..WorkloadConfig::default() };
+async fn simulate(seed: u64, faults: Faults, max_rows: u32, form: Form) {
+    let mut sizes = WorkloadConfig { initial_rows: 60, transactions: 120, ..WorkloadConfig::default() };
+    if form == Form::Query {
+        sizes.mix = Mix { family: 0, tree: 0, products: 0, accounts: 0, wide: 1 };
+    }
     let workload = Workload::generate(seed, &sizes);
-    let config = Config { faults, resolved_every: 7, ..Config::default() };
+    let encoding = form.encoding(seed);
+    let config = Config { faults, resolved_every: 7, encoding, ..Config::default() };
     let mut feed = Feed::new(seed, config, &workload);
-    let mut run = Run::new(&workload, seed);
+    let mut run = Run::new(&workload, seed, form);
     let mut processes = [(); 2].map(|()| Process { standing: None, pace: Pace::new(max_rows) });
     let mut under_way: Vec<Delivery> = Vec::new();
     let last = loop {
@@ -215,13 +270,22 @@ async fn simulate(seed: u64, faults: Faults, max_rows: u32) {
 #[tokio::test]
 async fn every_visible_state_is_one_of_the_sources() {
     for seed in 0..12 {
-        simulate(seed, Faults::NONE, 50).await;
+        simulate(seed, Faults::NONE, 50, Form::Wrapped).await;
     }
 }
 
 #[tokio::test]
 async fn duplicates_replays_crashes_and_takeovers_lose_and_invent_nothing() {
     for seed in 100..140 {
-        simulate(seed, Faults::CHAOS, if seed % 3 == 0 { 1 } else { 40 }).await;
+        simulate(seed, Faults::CHAOS, if seed % 3 == 0 { 1 } else { 40 }, Form::Wrapped).await;
+    }
+}
+
+#[tokio::test]
+async fn every_kind_of_feed_ends_in_the_same_rows() {
+    for form in [Form::Enriched, Form::Query, Form::Files] {
+        for seed in 200..212 {
+            simulate(seed, Faults::CHAOS, 40, form).await;
+        }
     }
 }

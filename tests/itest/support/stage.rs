@@ -109,8 +109,13 @@ impl Stage {
 
     /// A feed with faults, to these processes.
     pub(crate) fn driver(&self, processes: &[&ServiceProcess], config: Config) -> Driver {
+        self.driver_to(processes, config, &self.path())
+    }
+
+    /// As [`Stage::driver`], to another path.
+    pub(crate) fn driver_to(&self, processes: &[&ServiceProcess], config: Config, path: &str) -> Driver {
         let routes = Arc::new(Routes::new(processes.iter().map(|process| process.address())));
-        Driver::new(self.seed, Feed::new(self.seed, config, &self.workload), routes, &self.path())
+        Driver::new(self.seed, Feed::new(self.seed, config, &self.workload), routes, path)
     }
 
     /// Waits until everything is applied and compares the whole target with the source.

@@ -1,5 +1,6 @@
 //! How far each schema durably is, and who may move it on.
 
+pub mod binding;
 pub mod lease;
 pub mod overview;
 pub mod sql;

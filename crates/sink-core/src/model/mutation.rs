@@ -144,7 +144,7 @@ pub enum Change<'a> {
 /// One row's change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mutation<'a> {
-    /// Commit time at the source.
+    /// Commit time at the source; [`HlcTimestamp::ZERO`] where the feed sends none.
     pub time: HlcTimestamp,
     /// Which row.
     pub key: RowKey,

@@ -28,7 +28,7 @@ pub enum HlcError {
 }
 
 impl HlcTimestamp {
-    /// Before every commit.
+    /// Before every commit. As the time of a row: the feed sends none, as in `initial_scan='only'`.
     pub const ZERO: Self = Self { nanos: 0, logical: 0 };
     /// After every commit.
     pub const MAX: Self = Self { nanos: i64::MAX, logical: i32::MAX };
@@ -37,6 +37,12 @@ impl HlcTimestamp {
     #[must_use]
     pub fn new(nanos: i64, logical: i32) -> Option<Self> {
         (nanos >= 0 && logical >= 0).then_some(Self { nanos, logical })
+    }
+
+    /// Whether a row with this time has none of its own. No commit ever happened in 1970's first nanosecond.
+    #[must_use]
+    pub fn is_untimed(self) -> bool {
+        self.nanos == 0
     }
 
     /// Wall-clock nanoseconds since 1970.

@@ -10,6 +10,8 @@ pub enum Envelope {
     Wrapped,
     /// `after`, `key` as an object, `op`, `source` with table and commit time.
     Enriched,
+    /// As a query changefeed sends its one table: `after`, `before`, `updated`, whatever else is asked for.
+    Query,
 }
 
 /// Options that change the bytes of a row.
@@ -25,6 +27,8 @@ pub struct Encoding {
     pub mvcc_timestamp: bool,
     /// Database and schema in front of the table name in `topic`: `full_table_name`.
     pub topic_prefix: Option<String>,
+    /// The schema of every row beside it, one level up: `enriched_properties='schema'`. Enriched only.
+    pub with_schema: bool,
 }
 
 /// Something that goes wrong once.

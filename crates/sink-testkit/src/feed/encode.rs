@@ -25,7 +25,7 @@ pub(super) fn batch<'a>(
     format!("{{\"payload\":[{}],\"length\":{}}}", rows.join(","), rows.len())
 }
 
-/// A request of a resolved time; the same for both envelopes.
+/// A request of a resolved time; the same for all envelopes.
 pub(super) fn resolved(at: HlcTimestamp) -> String {
     format!("{{\"resolved\":\"{at}\"}}")
 }
@@ -34,7 +34,7 @@ fn row(encoding: &Encoding, table: &Table, change: &Change) -> String {
     let image = |row: &Option<Row>| row.as_ref().map_or_else(|| "null".to_owned(), |row| row.json(table));
     // The members in bytewise order of their names.
     let mut members = vec![("after", image(&change.row))];
-    if encoding.diff {
+    if encoding.diff || encoding.envelope == Envelope::Query {
         members.push(("before", image(&change.before)));
     }
     match encoding.envelope {
@@ -46,6 +46,7 @@ fn row(encoding: &Encoding, table: &Table, change: &Change) -> String {
             members.push(("topic", quote_json(&topic(encoding, table))));
             members.push(("updated", format!("\"{}\"", change.at)));
         }
+        Envelope::Query => members.push(("updated", format!("\"{}\"", change.at))),
         Envelope::Enriched => {
             members.push(("key", key_object(table, change)));
             members.push(("op", format!("\"{}\"", op(encoding, change))));
@@ -54,7 +55,12 @@ fn row(encoding: &Encoding, table: &Table, change: &Change) -> String {
             members.push(("ts_ns", change.at.nanos().saturating_add(1_000_000).to_string()));
         }
     }
-    let text = object(&members);
+    let mut text = object(&members);
+    if encoding.envelope == Envelope::Enriched && encoding.with_schema {
+        // Shortened; nobody reads it.
+        let schema = r#"{"fields": [], "name": "cockroachdb.envelope", "optional": false, "type": "struct"}"#;
+        text = object(&[("payload", text), ("schema", schema.to_owned())]);
+    }
     if encoding.compact { compact(&text) } else { text }
 }
 
@@ -224,5 +230,20 @@ mod tests {
         let body = sample(&Encoding { envelope: Envelope::Enriched, ..Encoding::default() });
         assert!(body.contains(r#""key": {"id": 1, "na me": "a, \"<b\\"}, "op": "c", "source": {"#), "{body}");
         assert!(body.contains(r#""primary_keys": ["na me", "id"]"#), "{body}");
+        let encoding = Encoding { envelope: Envelope::Enriched, with_schema: true, ..Encoding::default() };
+        let body = sample(&encoding);
+        assert!(body.starts_with(r#"{"payload":[{"payload": {"after": {"#), "{body}");
+        assert_eq!(body.matches("cockroachdb.envelope").count(), 2, "{body}");
+    }
+
+    #[test]
+    fn rows_of_queries_have_images_and_a_time_only() {
+        assert_eq!(
+            sample(&Encoding { envelope: Envelope::Query, ..Encoding::default() }),
+            concat!(
+                r#"{"payload":[{"after": {"id": 1, "na me": "a, \"<b\\"}, "before": null, "updated": "7.0000000000"},"#,
+                r#"{"after": null, "before": {"id": 1, "na me": "a, \"<b\\"}, "updated": "9.0000000000"}],"length":2}"#
+            )
+        );
     }
 }

@@ -31,6 +31,7 @@ mod encode;
 mod faults;
 mod node;
 mod progress;
+mod upload;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,6 +51,7 @@ pub use changes::{Change, ChangeLog};
 pub use check::{SelfCheck, Violation};
 pub use config::{Config, Encoding, Envelope, Fault, Faults, RestartFrom};
 pub use delivery::{Connection, Delivery, DeliveryId, DeliveryKind, Origin, Reply, Step};
+pub use upload::{Layout, Upload, uploads};
 
 /// What a request carries.
 #[derive(Debug)]

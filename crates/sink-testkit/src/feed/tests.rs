@@ -113,6 +113,7 @@ fn configs() -> impl Strategy<Value = Config> {
                 diff: flags[2],
                 mvcc_timestamp: flags[3],
                 topic_prefix: flags[2].then(|| "db.public".to_owned()),
+                with_schema: flags[3],
             },
             faults: if chaos { Faults::CHAOS } else { Faults::NONE },
             ..Config::default()
@@ -129,6 +130,17 @@ proptest! {
     fn promises_hold_under_any_configuration(seed: u64, config in configs(), failure in 0.0..0.2f64) {
         let workload = Workload::generate(seed, &small());
         let mut feed = Feed::new(seed, config, &workload);
+        let trace = drive(&mut feed, seed, failure, |_| {});
+        prop_assert!(trace.last_resolved >= workload.source().last_commit());
+    }
+
+    #[test]
+    fn promises_hold_for_queries_of_one_table(seed: u64, chaos: bool, compact: bool, failure in 0.0..0.2f64) {
+        let mix = crate::workload::Mix { family: 0, tree: 0, products: 0, accounts: 0, wide: 1 };
+        let workload = Workload::generate(seed, &WorkloadConfig { mix, ..small() });
+        let encoding = Encoding { envelope: Envelope::Query, compact, ..Encoding::default() };
+        let faults = if chaos { Faults::CHAOS } else { Faults::NONE };
+        let mut feed = Feed::new(seed, Config { encoding, faults, ..Config::default() }, &workload);
         let trace = drive(&mut feed, seed, failure, |_| {});
         prop_assert!(trace.last_resolved >= workload.source().last_commit());
     }

@@ -6,6 +6,8 @@ mod decimal;
 mod json;
 mod timestamp;
 
+pub(crate) use timestamp::civil;
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -109,7 +111,7 @@ impl Value {
     /// Outside these years, where the two products spell times in ways this type does not model.
     #[must_use]
     pub fn timestamptz(micros: i64) -> Self {
-        let (day, time) = timestamp::civil(micros);
+        let (day, time) = civil(micros);
         Self::pair(format!("\"{day}T{time}Z\""), format!("{day} {time}+00"))
     }
 

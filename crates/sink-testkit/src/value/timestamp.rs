@@ -4,7 +4,7 @@ const MICROS_PER_SECOND: i64 = 1_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
 
 /// Date (`2024-02-29`) and time of day in UTC (`01:02:03.5`), the fraction without trailing zeros.
-pub(super) fn civil(micros: i64) -> (String, String) {
+pub(crate) fn civil(micros: i64) -> (String, String) {
     let seconds = micros.div_euclid(MICROS_PER_SECOND);
     let fraction = micros.rem_euclid(MICROS_PER_SECOND);
     let (year, month, day) = date(seconds.div_euclid(SECONDS_PER_DAY));

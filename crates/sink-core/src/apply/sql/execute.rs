@@ -151,10 +151,10 @@ async fn one(
     Ok(())
 }
 
-/// Rows at or below the applied time are redeliveries of what the target already has.
+/// Rows at or below the applied time are redeliveries of what the target already has; rows without a time are not.
 fn drop_late(values: &mut Values<'_>, applied: HlcTimestamp) {
     for rows in &mut values.input {
-        rows.retain(|row| row.time > applied);
+        rows.retain(|row| row.time > applied || row.time.is_untimed());
     }
 }
 

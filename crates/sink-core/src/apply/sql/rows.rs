@@ -169,7 +169,8 @@ fn values<'a>(schema: &'a SchemaId, input: Vec<Vec<&'a Mutation<'a>>>) -> Values
 }
 
 /// Sorts rows into rounds with one version per key. The newest version alone is the net effect if every version
-/// feeds every column; else all versions are written, one after the other.
+/// feeds every column; else all versions are written, one after the other. Rows without a time are the oldest; of
+/// several the last one wins.
 fn rounds_of<'a>(
     rows: impl Iterator<Item = &'a Mutation<'a>>,
     plan: &TablePlan,
@@ -183,7 +184,10 @@ fn rounds_of<'a>(
     for mut versions in versions.into_values() {
         // Stable: of two rows at one time the later one wins.
         versions.sort_by_key(|row| row.time);
-        let from = if newest_suffices { versions.len() - 1 } else { 0 };
+        // The newest may turn out to be late; a row without a time is not, so it must not give way to that.
+        let mixed = versions.first().map(|row| row.time.is_untimed())
+            != versions.last().map(|row| row.time.is_untimed());
+        let from = if newest_suffices && !mixed { versions.len() - 1 } else { 0 };
         for (round, row) in versions[from..].iter().enumerate() {
             if rounds.len() == round {
                 rounds.push(Vec::new());

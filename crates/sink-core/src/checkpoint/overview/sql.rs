@@ -113,7 +113,7 @@ impl SqlCheckpoints {
             .execute(&mut *tx)
             .await
             .map_err(fail)?;
-        for table in ["pending_timestamps", "stalls"] {
+        for table in ["pending_timestamps", "stalls", "feeds"] {
             let sql = format!(
                 "DELETE FROM {} WHERE target_db = $1 AND target_schema = $2",
                 database.area().table(table)

@@ -53,6 +53,12 @@ pub(super) fn tables(area: &StagingArea) -> Vec<String> {
         add("leases", "hostname text"),
         // Databases that are written, listed in the home database alone, so that a restarted process finds them.
         create("target_databases", "name text PRIMARY KEY"),
+        // Which feed a schema belongs to, as far as feeds say who they are.
+        create(
+            "feeds",
+            "target_db text NOT NULL, target_schema text NOT NULL, kind text NOT NULL, identity text NOT NULL, \
+             bound_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (target_db, target_schema, kind)",
+        ),
         // Why a schema stands still, for operators.
         create(
             "stalls",

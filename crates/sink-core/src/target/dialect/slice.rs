@@ -109,7 +109,7 @@ pub enum Answer {
     /// The number of rows affected must be one, else we are fenced.
     Fence,
     /// One row with the applied time (nanoseconds, counter), else the schema is not in immediate mode. Rows at or
-    /// below that time are dropped before the following statements.
+    /// below that time are dropped before the following statements, except those without a time of their own.
     Mode,
     /// The number of rows affected counts upserts of this table.
     Upserts(usize),
@@ -121,6 +121,11 @@ pub enum Answer {
     /// dropped before the following statements.
     Newer(usize),
 }
+
+/// When a handed-over row (`excluded`) takes the place of the guard's entry `g`: when it is newer. Rows without a time of
+/// their own come as time zero; such a row loses against every real time and wins against another without one.
+pub(super) const GUARD_NEWER: &str =
+    "(g.nanos, g.logical) < (excluded.nanos, excluded.logical) OR (g.nanos = 0 AND excluded.nanos = 0)";
 
 /// Collects parameters while a statement is written.
 #[derive(Debug, Default)]
@@ -166,7 +171,7 @@ pub(super) fn newer_statement(area: &StagingArea, table: usize, guard_table: &st
         "INSERT INTO {} AS g (nanos, logical, key) SELECT u.nanos, u.logical, u.key \
          FROM unnest(${nanos}::int8[], ${logical}::int8[], ${key}::text[]) AS u(nanos, logical, key) ORDER BY u.key \
          ON CONFLICT (key) DO UPDATE SET nanos = excluded.nanos, logical = excluded.logical, written_at = now() \
-         WHERE (g.nanos, g.logical) < (excluded.nanos, excluded.logical) RETURNING g.key",
+         WHERE {GUARD_NEWER} RETURNING g.key",
         area.table(guard_table)
     );
     Statement { sql, params: params.into_inner(), answer: Answer::Newer(table) }

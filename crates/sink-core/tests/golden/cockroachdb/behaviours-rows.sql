@@ -8,7 +8,7 @@ INSERT INTO "_cdc_sink"."public"."guard_shop_golden_versioned_0e9d43bf465c" AS g
     ORDER BY u.key
     ON CONFLICT (key) DO UPDATE
     SET nanos = excluded.nanos, logical = excluded.logical, written_at = now()
-    WHERE (g.nanos, g.logical) < (excluded.nanos, excluded.logical) RETURNING g.key;
+    WHERE (g.nanos, g.logical) < (excluded.nanos, excluded.logical) OR (g.nanos = 0 AND excluded.nanos = 0) RETURNING g.key;
 
 SELECT (SELECT COALESCE(sum(r.later + CASE WHEN NOT r.reborn AND EXISTS (SELECT 1
     FROM "shop"."golden"."versioned" AS t

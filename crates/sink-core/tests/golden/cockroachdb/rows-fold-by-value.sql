@@ -8,7 +8,7 @@ INSERT INTO "_cdc_sink"."public"."guard_shop_golden_prices_842583efa739" AS g (n
     ORDER BY u.key
     ON CONFLICT (key) DO UPDATE
     SET nanos = excluded.nanos, logical = excluded.logical, written_at = now()
-    WHERE (g.nanos, g.logical) < (excluded.nanos, excluded.logical) RETURNING g.key;
+    WHERE (g.nanos, g.logical) < (excluded.nanos, excluded.logical) OR (g.nanos = 0 AND excluded.nanos = 0) RETURNING g.key;
 
 UPSERT INTO "shop"."golden"."prices" ("at", "amount", "note")
     SELECT (v.j->>E'at')::timestamp with time zone, (v.j->>E'amount')::numeric(10,2), (v.j->>E'note')::text

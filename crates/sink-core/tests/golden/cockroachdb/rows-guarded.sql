@@ -8,7 +8,7 @@ INSERT INTO "_cdc_sink"."public"."guard_shop_golden_parents_09d8fb4c8dcc" AS g (
     ORDER BY u.key
     ON CONFLICT (key) DO UPDATE
     SET nanos = excluded.nanos, logical = excluded.logical, written_at = now()
-    WHERE (g.nanos, g.logical) < (excluded.nanos, excluded.logical) RETURNING g.key;
+    WHERE (g.nanos, g.logical) < (excluded.nanos, excluded.logical) OR (g.nanos = 0 AND excluded.nanos = 0) RETURNING g.key;
 
 INSERT INTO "_cdc_sink"."public"."guard_shop_golden_children_f8f8ec2b16f0" AS g (nanos, logical, key)
     SELECT u.nanos, u.logical, u.key
@@ -16,7 +16,7 @@ INSERT INTO "_cdc_sink"."public"."guard_shop_golden_children_f8f8ec2b16f0" AS g 
     ORDER BY u.key
     ON CONFLICT (key) DO UPDATE
     SET nanos = excluded.nanos, logical = excluded.logical, written_at = now()
-    WHERE (g.nanos, g.logical) < (excluded.nanos, excluded.logical) RETURNING g.key;
+    WHERE (g.nanos, g.logical) < (excluded.nanos, excluded.logical) OR (g.nanos = 0 AND excluded.nanos = 0) RETURNING g.key;
 
 UPSERT INTO "shop"."golden"."parents" ("id", "name")
     SELECT (v.j->>E'id')::bigint, (v.j->>E'name')::text

@@ -8,7 +8,7 @@ INSERT INTO "_cdc_sink"."public"."guard_shop_golden_wide_c09cb0a2f722" AS g (nan
     ORDER BY u.key
     ON CONFLICT (key) DO UPDATE
     SET nanos = excluded.nanos, logical = excluded.logical, written_at = now()
-    WHERE (g.nanos, g.logical) < (excluded.nanos, excluded.logical) RETURNING g.key;
+    WHERE (g.nanos, g.logical) < (excluded.nanos, excluded.logical) OR (g.nanos = 0 AND excluded.nanos = 0) RETURNING g.key;
 
 UPSERT INTO "shop"."golden"."wide" ("id", "doc")
     SELECT (v.j->>E'id')::uuid, CASE WHEN v.j->E'doc' = '{"__crdb_json_null__": true}'::JSONB THEN 'null'::JSONB ELSE NULLIF(v.j->E'doc', 'null'::JSONB) END

@@ -16,6 +16,8 @@ ALTER TABLE "_cdc_sink"."leases" ADD COLUMN IF NOT EXISTS hostname text;
 
 CREATE TABLE IF NOT EXISTS "_cdc_sink"."target_databases" (name text PRIMARY KEY);
 
+CREATE TABLE IF NOT EXISTS "_cdc_sink"."feeds" (target_db text NOT NULL, target_schema text NOT NULL, kind text NOT NULL, identity text NOT NULL, bound_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (target_db, target_schema, kind));
+
 CREATE TABLE IF NOT EXISTS "_cdc_sink"."stalls" (target_db text NOT NULL, target_schema text NOT NULL, since timestamptz NOT NULL DEFAULT now(), source_nanos int8 NOT NULL, source_logical int8 NOT NULL, reason text NOT NULL, PRIMARY KEY (target_db, target_schema));
 
 CREATE TABLE IF NOT EXISTS "_cdc_sink"."quarantine" (id uuid PRIMARY KEY, target_db text NOT NULL, target_schema text NOT NULL, target_table text NOT NULL, source_nanos int8 NOT NULL, source_logical int8 NOT NULL, key text NOT NULL, mut text NOT NULL, before text, sqlstate text, reason text NOT NULL, quarantined_at timestamptz NOT NULL DEFAULT now());

@@ -3,14 +3,14 @@ WITH fence AS (SELECT f.applied_nanos, f.applied_logical
     WHERE f.target_db = $1 AND f.target_schema = $2 AND f.mode = 'immediate' FOR SHARE),
 i0 AS MATERIALIZED (SELECT s.*
     FROM fence f, unnest($3::int8[], $4::int8[], $5::text[], $6::text[], $7::text[], $8::int8[]) AS s(nanos, logical, key, long_key, mut, shape)
-    WHERE (s.nanos, s.logical) > (f.applied_nanos, f.applied_logical)),
+    WHERE (s.nanos, s.logical) > (f.applied_nanos, f.applied_logical) OR s.nanos = 0),
 g0 AS (INSERT INTO "_cdc_sink"."guard_shop_golden_versioned_0e9d43bf465c" AS g (key, nanos, logical)
     SELECT s.key, s.nanos, s.logical
     FROM i0 s
     ORDER BY s.key
     ON CONFLICT (key) DO UPDATE
     SET nanos = excluded.nanos, logical = excluded.logical, written_at = now()
-    WHERE (g.nanos, g.logical) < (excluded.nanos, excluded.logical) RETURNING g.key),
+    WHERE (g.nanos, g.logical) < (excluded.nanos, excluded.logical) OR (g.nanos = 0 AND excluded.nanos = 0) RETURNING g.key),
 y0 AS MATERIALIZED (SELECT w.*, count(*) FILTER (WHERE w.shape = 0) OVER (PARTITION BY w.key
     ORDER BY w.nanos DESC, w.logical DESC, (w.shape = 0) ROWS UNBOUNDED PRECEDING) AS deletions, bool_or(w.shape = 0) OVER (PARTITION BY w.key) AS reborn
     FROM (SELECT s.key, s.long_key, s.mut, s.shape, s.nanos, s.logical, v."major" AS c0, NULLIF(v."minor", 'NaN') AS c1, COALESCE((CASE WHEN left(v."at", 1) = '-' OR left(v."at", 5) IN ('0000-', '29427') THEN CASE WHEN v."at" IN ('294276-12-31T23:59:59.999999', '294276-12-31T23:59:59.999999Z', '294277-01-01T23:59:59.999999', '294277-01-01T23:59:59.999999Z') THEN 'infinity' WHEN v."at" IN ('-4713-11-24T00:00:00', '-4713-11-24T00:00:00Z', '-4714-11-24T00:00:00', '-4714-11-24T00:00:00Z', '-infinity') THEN '-infinity' WHEN left(v."at", 5) = '29427' THEN v."at" ELSE lpad((1 + substring(v."at" from '^-?(\d+)')::int)::text, 4, '0') || substring(v."at" from '^-?\d+(.*)$') || ' BC' END ELSE v."at" END)::timestamp with time zone > now() - E'00:01:00'::interval, false) AS fresh

@@ -3,14 +3,14 @@ WITH fence AS (SELECT f.applied_nanos, f.applied_logical
     WHERE f.target_db = $1 AND f.target_schema = $2 AND f.mode = 'immediate' FOR SHARE),
 i0 AS MATERIALIZED (SELECT s.*
     FROM fence f, unnest($3::int8[], $4::int8[], $5::text[], $6::text[], $7::text[], $8::int8[]) AS s(nanos, logical, key, long_key, mut, shape)
-    WHERE (s.nanos, s.logical) > (f.applied_nanos, f.applied_logical)),
+    WHERE (s.nanos, s.logical) > (f.applied_nanos, f.applied_logical) OR s.nanos = 0),
 g0 AS (INSERT INTO "_cdc_sink"."guard_shop_golden_parents_09d8fb4c8dcc" AS g (key, nanos, logical)
     SELECT s.key, s.nanos, s.logical
     FROM i0 s
     ORDER BY s.key
     ON CONFLICT (key) DO UPDATE
     SET nanos = excluded.nanos, logical = excluded.logical, written_at = now()
-    WHERE (g.nanos, g.logical) < (excluded.nanos, excluded.logical) RETURNING g.key),
+    WHERE (g.nanos, g.logical) < (excluded.nanos, excluded.logical) OR (g.nanos = 0 AND excluded.nanos = 0) RETURNING g.key),
 r0 AS MATERIALIZED (SELECT s.key, s.long_key, s.mut, s.shape
     FROM i0 s
     WHERE (s.key IN (SELECT g.key
@@ -28,14 +28,14 @@ u0_0 AS (INSERT INTO "golden"."parents" ("id", "name")
     SET "name" = excluded."name"),
 i1 AS MATERIALIZED (SELECT s.*
     FROM fence f, unnest($9::int8[], $10::int8[], $11::text[], $12::text[], $13::text[], $14::int8[]) AS s(nanos, logical, key, long_key, mut, shape)
-    WHERE (s.nanos, s.logical) > (f.applied_nanos, f.applied_logical)),
+    WHERE (s.nanos, s.logical) > (f.applied_nanos, f.applied_logical) OR s.nanos = 0),
 g1 AS (INSERT INTO "_cdc_sink"."guard_shop_golden_children_f8f8ec2b16f0" AS g (key, nanos, logical)
     SELECT s.key, s.nanos, s.logical
     FROM i1 s
     ORDER BY s.key
     ON CONFLICT (key) DO UPDATE
     SET nanos = excluded.nanos, logical = excluded.logical, written_at = now()
-    WHERE (g.nanos, g.logical) < (excluded.nanos, excluded.logical) RETURNING g.key),
+    WHERE (g.nanos, g.logical) < (excluded.nanos, excluded.logical) OR (g.nanos = 0 AND excluded.nanos = 0) RETURNING g.key),
 r1 AS MATERIALIZED (SELECT s.key, s.long_key, s.mut, s.shape
     FROM i1 s
     WHERE (s.key IN (SELECT g.key

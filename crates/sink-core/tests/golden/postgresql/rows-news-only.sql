@@ -8,7 +8,7 @@ INSERT INTO "_cdc_sink"."guard_shop_golden_parents_09d8fb4c8dcc" AS g (nanos, lo
     ORDER BY u.key
     ON CONFLICT (key) DO UPDATE
     SET nanos = excluded.nanos, logical = excluded.logical, written_at = now()
-    WHERE (g.nanos, g.logical) < (excluded.nanos, excluded.logical) RETURNING g.key;
+    WHERE (g.nanos, g.logical) < (excluded.nanos, excluded.logical) OR (g.nanos = 0 AND excluded.nanos = 0) RETURNING g.key;
 
 INSERT INTO "_cdc_sink"."guard_shop_golden_children_f8f8ec2b16f0" AS g (nanos, logical, key)
     SELECT u.nanos, u.logical, u.key
@@ -16,4 +16,4 @@ INSERT INTO "_cdc_sink"."guard_shop_golden_children_f8f8ec2b16f0" AS g (nanos, l
     ORDER BY u.key
     ON CONFLICT (key) DO UPDATE
     SET nanos = excluded.nanos, logical = excluded.logical, written_at = now()
-    WHERE (g.nanos, g.logical) < (excluded.nanos, excluded.logical) RETURNING g.key;
+    WHERE (g.nanos, g.logical) < (excluded.nanos, excluded.logical) OR (g.nanos = 0 AND excluded.nanos = 0) RETURNING g.key;

@@ -3,7 +3,7 @@ WITH fence AS (SELECT f.applied_nanos, f.applied_logical
     WHERE f.target_db = $1 AND f.target_schema = $2 AND f.mode = 'immediate' FOR SHARE),
 i0 AS MATERIALIZED (SELECT s.*
     FROM fence f, unnest($3::int8[], $4::int8[], $5::text[], $6::text[], $7::text[], $8::int8[]) AS s(nanos, logical, key, long_key, mut, shape)
-    WHERE (s.nanos, s.logical) > (f.applied_nanos, f.applied_logical)),
+    WHERE (s.nanos, s.logical) > (f.applied_nanos, f.applied_logical) OR s.nanos = 0),
 r0 AS MATERIALIZED (SELECT s.key, s.long_key, s.mut, s.shape
     FROM i0 s),
 d0 AS (DELETE
@@ -19,7 +19,7 @@ u0_0 AS (INSERT INTO "golden"."parents" ("id", "name")
     SET "name" = excluded."name"),
 i1 AS MATERIALIZED (SELECT s.*
     FROM fence f, unnest($9::int8[], $10::int8[], $11::text[], $12::text[], $13::text[], $14::int8[]) AS s(nanos, logical, key, long_key, mut, shape)
-    WHERE (s.nanos, s.logical) > (f.applied_nanos, f.applied_logical)),
+    WHERE (s.nanos, s.logical) > (f.applied_nanos, f.applied_logical) OR s.nanos = 0),
 r1 AS MATERIALIZED (SELECT s.key, s.long_key, s.mut, s.shape
     FROM i1 s),
 d1 AS (DELETE

@@ -13,7 +13,9 @@
 
 use std::collections::BTreeMap;
 
-use super::super::slice::{Answer, InputColumn, Param, Params, Rows, SliceOptions, Statement, Writes};
+use super::super::slice::{
+    Answer, GUARD_NEWER, InputColumn, Param, Params, Rows, SliceOptions, Statement, Writes,
+};
 use super::super::{Dialect, StagingArea, quote};
 use super::rows::{fold_keys, rows_of};
 use super::{Postgres, value, versions};
@@ -172,7 +174,8 @@ impl Builder<'_> {
         let [nanos, logical, key, long_key, row, shape] = [Nanos, Logical, Key, LongKey, Row, ShapeId]
             .map(|column| self.param(Param::Input { table: at, column }));
         let (fence, late) = if self.options.fence {
-            ("fence f, ", " WHERE (s.nanos, s.logical) > (f.applied_nanos, f.applied_logical)")
+            // Rows without a time of their own (nanos 0) are never late.
+            ("fence f, ", " WHERE (s.nanos, s.logical) > (f.applied_nanos, f.applied_logical) OR s.nanos = 0")
         } else {
             ("", "")
         };
@@ -188,7 +191,7 @@ impl Builder<'_> {
                 "g{at} AS (INSERT INTO {guard} AS g (key, nanos, logical) SELECT s.key, s.nanos, s.logical \
                  FROM i{at} s ORDER BY s.key ON CONFLICT (key) DO UPDATE SET nanos = excluded.nanos, \
                  logical = excluded.logical, written_at = now() \
-                 WHERE (g.nanos, g.logical) < (excluded.nanos, excluded.logical) RETURNING g.key)"
+                 WHERE {GUARD_NEWER} RETURNING g.key)"
             ));
             format!(" WHERE (s.key IN (SELECT g.key FROM g{at} g)) IS TRUE")
         } else {

@@ -1,6 +1,9 @@
 //! Decides whether a row fits its target table, as far as that needs no server: names, key, and the kind of each
 //! value. What is refused here is refused before anything is stored, with the table and column named. Pure.
 
+mod keys;
+mod refusal;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
@@ -10,14 +13,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use serde::de::{Deserializer as _, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::json_text::{self, JsonTextError};
-use super::key_text::{canonical, canonical_number};
+pub use self::refusal::RowError;
+use super::json_text;
 use super::value_kind::check_kind;
-use crate::apply::matching::{Matching, ShapeError};
+use crate::apply::matching::Matching;
 use crate::model::expression::Input;
-use crate::model::{
-    Behaviours, Change, ColumnSchema, HlcTimestamp, Mutation, RowKey, Shape, TableSchema, ValueClass,
-};
+use crate::model::{Behaviours, Change, ColumnSchema, HlcTimestamp, Mutation, Shape, TableSchema};
 
 /// Most shapes of one table that are remembered; more are legal but are looked up each time.
 const MAX_REMEMBERED_SHAPES: usize = 64;
@@ -27,114 +28,23 @@ const MAX_REMEMBERED_SHAPES: usize = 64;
 pub struct IncomingRow<'a> {
     /// Commit time.
     pub time: HlcTimestamp,
-    /// The primary key as the source orders it: a JSON array.
-    pub key: &'a str,
+    /// The primary key, in the form in which the feed sends it.
+    pub key: IncomingKey<'a>,
     /// The row, an object; `None` for a deletion.
     pub after: Option<&'a str>,
     /// The row before the change, an object, where the feed sends it.
     pub before: Option<&'a str>,
 }
 
-/// Why a row is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RowError {
-    /// Members and columns do not match.
-    #[error(transparent)]
-    Shape(#[from] ShapeError),
-    /// The table cannot take upserts at all.
-    #[error("table {0} has no primary key at the target; add one (such as the source's hidden rowid column)")]
-    NoPrimaryKey(String),
-    /// The configuration of the table cannot be used.
-    #[error("the configuration of table {table} in apply_config cannot be used: {why}")]
-    Rejected {
-        /// The table.
-        table: String,
-        /// Why.
-        why: Arc<str>,
-    },
-    /// The key of a deletion does not fit.
-    #[error(
-        "table {table}: the key has {received} elements, the target's primary key has {expected}, and nothing tells \
-         which belong together; create the changefeed with the option diff"
-    )]
-    KeyLength {
-        /// The table.
-        table: String,
-        /// Elements in the key.
-        received: usize,
-        /// Columns of the target's key.
-        expected: usize,
-    },
-    /// The key's order is not the target's.
-    #[error(
-        "table {0}: the key of the source is not ordered like the primary key of the target, so a deletion cannot be \
-         matched; create the changefeed with the option diff"
-    )]
-    KeyOrder(String),
-    /// A value is of the wrong kind.
-    #[error("table {table}: column {column:?} is of type {sql_type} and cannot take {found}")]
-    Kind {
-        /// The table.
-        table: String,
-        /// The column.
-        column: String,
-        /// The column's type.
-        sql_type: String,
-        /// What came instead, never the value itself.
-        found: &'static str,
-    },
-    /// A key column of a type whose values we cannot compare.
-    #[error("table {table}: primary keys of type {sql_type} (column {column:?}) are not supported")]
-    KeyType {
-        /// The table.
-        table: String,
-        /// The column.
-        column: String,
-        /// Its type.
-        sql_type: String,
-    },
-    /// A text the target cannot store.
-    #[error("table {table}: {error}")]
-    Text {
-        /// The table.
-        table: String,
-        /// What is wrong.
-        error: JsonTextError,
-    },
-    /// `after`, `before` or `key` is no object or array, or has a member twice.
-    #[error("table {table}: {what}")]
-    Malformed {
-        /// The table.
-        table: String,
-        /// What is wrong.
-        what: String,
-    },
-}
-
-impl RowError {
-    /// Whether a newer schema of the target might accept the row.
-    #[must_use]
-    pub fn may_be_stale_schema(&self) -> bool {
-        match self {
-            Self::Shape(_)
-            | Self::Rejected { .. }
-            | Self::NoPrimaryKey(_)
-            | Self::KeyLength { .. }
-            | Self::Kind { .. }
-            | Self::KeyType { .. } => true,
-            Self::KeyOrder(_) | Self::Text { .. } | Self::Malformed { .. } => false,
-        }
-    }
-}
-
-/// How the source's key compares with the target's key values in the upserts seen so far.
+/// A primary key as feeds send it. Texts are valid JSON of any kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Alignment {
-    Unknown,
-    /// The last elements of a key with this many are the target's key, in order.
-    Confirmed(usize),
-    /// They are not, in some row at least.
-    Contradicted,
+pub enum IncomingKey<'a> {
+    /// An array in the order of the source's key.
+    Array(&'a str),
+    /// An object by column name.
+    Object(&'a str),
+    /// Not at all: the columns of the target's key are taken from the row by name.
+    OfRow,
 }
 
 /// A table and the shapes of rows it has seen.
@@ -210,9 +120,7 @@ impl TableAdmission {
         if self.table.primary_key.is_empty() {
             return Err(RowError::NoPrimaryKey(self.name()));
         }
-        self.check_text(row.key)?;
-        let elements: Vec<&RawValue> =
-            serde_json::from_str(row.key).map_err(|_| self.malformed("the key is not a JSON array"))?;
+        let elements = self.elements(row.key)?;
         let (key, change) = match row.after {
             Some(after) => {
                 self.check_text(after)?;
@@ -222,10 +130,12 @@ impl TableAdmission {
                 let values = known.key_members.iter().map(|at| at.map(|at| members[at].1));
                 let values: Vec<Option<&RawValue>> = values.collect();
                 let key = self.canonical_key(&values)?;
-                self.learn_alignment(&elements, &values);
+                if let Some(elements) = elements {
+                    self.learn_alignment(&elements, &values);
+                }
                 (key, Change::Upsert { row: after, shape: Arc::clone(&known.shape) })
             }
-            None => (self.key_of_deletion(&elements, row.before)?, Change::Delete),
+            None => (self.key_of_deletion(row.key, elements.as_deref(), row.before)?, Change::Delete),
         };
         if let Some(before) = row.before {
             self.check_text(before)?;
@@ -239,6 +149,15 @@ impl TableAdmission {
 
     fn malformed(&self, what: impl Into<String>) -> RowError {
         RowError::Malformed { table: self.name(), what: what.into() }
+    }
+
+    /// The elements of a key in the source's order, where the feed sends it so.
+    fn elements<'a>(&self, key: IncomingKey<'a>) -> Result<Option<Vec<&'a RawValue>>, RowError> {
+        let IncomingKey::Array(text) = key else { return Ok(None) };
+        self.check_text(text)?;
+        let elements =
+            serde_json::from_str(text).map_err(|_| self.malformed("the key is not a JSON array"))?;
+        Ok(Some(elements))
     }
 
     fn check_text(&self, text: &str) -> Result<(), RowError> {
@@ -317,119 +236,6 @@ impl TableAdmission {
             found,
         }
     }
-
-    /// Writes the key values as a JSON array that is the same text whenever the values have the same text. Where an
-    /// expression takes no input there is no value: null stands in its place.
-    fn canonical_key(&self, values: &[Option<&RawValue>]) -> Result<RowKey, RowError> {
-        let mut text = String::from("[");
-        for (at, value) in self.table.primary_key.iter().zip(values) {
-            let column = &self.table.columns[*at];
-            if matches!(
-                column.class,
-                ValueClass::Json { .. } | ValueClass::Array | ValueClass::Composite | ValueClass::Geo { .. }
-            ) {
-                let (table, sql_type) = (self.name(), column.sql_type.clone());
-                return Err(RowError::KeyType { table, column: column.name.to_string(), sql_type });
-            }
-            if text.len() > 1 {
-                text.push(',');
-            }
-            let Some(value) = value else {
-                text.push_str("null");
-                continue;
-            };
-            self.check_kind(*at, value)?;
-            if value.get() == "null" {
-                return Err(self.wrong_kind(column, "null, being part of the primary key"));
-            }
-            match column.class {
-                ValueClass::Numeric | ValueClass::Float => text.push_str(&canonical_number(value.get())),
-                _ => text.push_str(&canonical(value.get())),
-            }
-        }
-        text.push(']');
-        Ok(RowKey::from_canonical(text))
-    }
-
-    /// Whether the value of a key column comes from the row.
-    fn key_takes_value(&self, column: usize) -> bool {
-        !self.table.writes_always(column)
-    }
-
-    fn key_of_deletion(&self, elements: &[&RawValue], before: Option<&str>) -> Result<RowKey, RowError> {
-        let key = &self.table.primary_key;
-        if let Some(before) = before
-            && let Some(values) = self.key_in(&self.members(before, "before")?)
-        {
-            return self.canonical_key(&values);
-        }
-        // The source may or may not have a column that gets its value here.
-        let taken = key.iter().filter(|column| self.key_takes_value(**column)).count();
-        let has_all = taken < key.len() && elements.len() == key.len();
-        let expected = if has_all { key.len() } else { taken };
-        let alignment = self.alignment();
-        let (length, known) = (elements.len(), alignment == Alignment::Confirmed(elements.len()));
-        if length < expected || (length > expected && !known) {
-            return Err(RowError::KeyLength { table: self.name(), received: length, expected });
-        }
-        if alignment == Alignment::Contradicted {
-            return Err(RowError::KeyOrder(self.name()));
-        }
-        // A longer key starts with what only the source has: a hash bucket or a region.
-        let mut rest = elements[length - expected..].iter().copied();
-        let values = key.iter().map(|column| {
-            let takes = self.key_takes_value(*column);
-            if takes || has_all { rest.next().filter(|_| takes) } else { None }
-        });
-        self.canonical_key(&values.collect::<Vec<_>>())
-    }
-
-    /// The key values of a row before its deletion, if it has them all.
-    fn key_in<'a>(&self, members: &[(Cow<'_, str>, &'a RawValue)]) -> Option<Vec<Option<&'a RawValue>>> {
-        let value_of = |column: &usize| {
-            if !self.key_takes_value(*column) {
-                return Some(None);
-            }
-            let source = self.table.source_of(*column);
-            let exact = members.iter().find(|(name, _)| name == source);
-            let folded = source.to_lowercase();
-            let hit = exact.or_else(|| members.iter().find(|(name, _)| name.to_lowercase() == folded));
-            hit.map(|(_, value)| Some(*value))
-        };
-        self.table.primary_key.iter().map(value_of).collect()
-    }
-
-    fn alignment(&self) -> Alignment {
-        match self.alignment.load(Ordering::Relaxed) {
-            UNKNOWN => Alignment::Unknown,
-            CONTRADICTED => Alignment::Contradicted,
-            length => Alignment::Confirmed(length),
-        }
-    }
-
-    /// A row whose key elements are all different shows which belongs to which column; others prove nothing. One row
-    /// that contradicts outweighs any number that confirm.
-    fn learn_alignment(&self, elements: &[&RawValue], values: &[Option<&RawValue>]) {
-        if elements.len() == 1 && values.len() == 1 {
-            return;
-        }
-        let elements: Vec<Cow<'_, str>> = elements.iter().map(|element| canonical(element.get())).collect();
-        let values: Vec<Option<Cow<'_, str>>> =
-            values.iter().map(|value| value.map(|value| canonical(value.get()))).collect();
-        let same = if elements.len() == values.len() {
-            elements.iter().zip(&values).all(|(element, value)| value.as_ref().is_none_or(|v| v == element))
-        } else {
-            let taken: Vec<&Cow<'_, str>> = values.iter().flatten().collect();
-            elements.len() >= taken.len() && elements[elements.len() - taken.len()..].iter().eq(taken)
-        };
-        let distinct = elements.iter().enumerate().all(|(at, element)| !elements[..at].contains(element));
-        let known = self.alignment.load(Ordering::Relaxed);
-        if !same {
-            self.alignment.store(CONTRADICTED, Ordering::Relaxed);
-        } else if distinct && known != CONTRADICTED {
-            self.alignment.store(elements.len(), Ordering::Relaxed);
-        }
-    }
 }
 
 /// Marks our own message among the parser's.
@@ -471,6 +277,7 @@ struct MemberName<'a>(#[serde(borrow)] Cow<'a, str>);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ValueClass;
     use crate::model::schema::examples::{column, table};
     use proptest::prelude::*;
 
@@ -490,6 +297,7 @@ mod tests {
         key: &'a str,
         after: Option<&'a str>,
     ) -> Result<Mutation<'a>, RowError> {
+        let key = IncomingKey::Array(key);
         table.admit(IncomingRow { time: HlcTimestamp::ZERO, key, after, before: None })
     }
 
@@ -517,8 +325,43 @@ mod tests {
             Err(RowError::Kind { .. } | RowError::KeyOrder(_))
         ));
         let before = Some(r#"{"id": 1, "region": "a"}"#);
-        let row = IncomingRow { time: HlcTimestamp::ZERO, key: r#"["a", 1]"#, after: None, before };
+        let key = IncomingKey::Array(r#"["a", 1]"#);
+        let row = IncomingRow { time: HlcTimestamp::ZERO, key, after: None, before };
         assert_eq!(people.admit(row).unwrap().key.as_json(), r#"[1,"a"]"#);
+    }
+
+    #[test]
+    fn keys_are_found_by_name_where_the_feed_names_them() {
+        let people = people();
+        let admit = |key, after, before| {
+            people.admit(IncomingRow { time: HlcTimestamp::ZERO, key, after, before }).map(|row| row.key)
+        };
+        let row = Some(r#"{"small": 2, "REGION": "a\u003cb", "id": 1}"#);
+        let object = IncomingKey::Object(r#"{"crdb_internal_id_shard_16": 3, "id": 1, "region": "a<b"}"#);
+        for key in [IncomingKey::OfRow, object] {
+            assert_eq!(admit(key, row, None).unwrap().as_json(), r#"[1,"a<b"]"#);
+            assert_eq!(admit(key, None, row).unwrap().as_json(), r#"[1,"a<b"]"#);
+        }
+        assert_eq!(admit(object, None, None).unwrap().as_json(), r#"[1,"a<b"]"#);
+        assert_eq!(admit(object, None, Some(r#"{"small": 2}"#)).unwrap().as_json(), r#"[1,"a<b"]"#);
+        assert_eq!(people.unstored_alignment(), None, "names say nothing about an order");
+        for (key, before, column) in [
+            (IncomingKey::OfRow, Some(r#"{"id": 1}"#), "region"),
+            (IncomingKey::OfRow, None, "id"),
+            (IncomingKey::Object(r#"{"region": "a"}"#), None, "id"),
+            (IncomingKey::Object("{}"), Some("{}"), "id"),
+        ] {
+            match admit(key, None, before) {
+                Err(RowError::KeyMember { column: found, .. }) => assert_eq!(found, column),
+                other => panic!("{key:?}: {other:?}"),
+            }
+        }
+        for bad in ["[]", "7", r#"{"id": 1, "id": 2}"#] {
+            assert!(
+                matches!(admit(IncomingKey::Object(bad), None, None), Err(RowError::Malformed { .. })),
+                "{bad}"
+            );
+        }
     }
 
     #[test]
