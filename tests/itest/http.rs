@@ -336,7 +336,7 @@ async fn metrics(ctx: Ctx) -> Result<()> {
     for name in [
         "http_status_codes_total",
         "http_latency_seconds",
-        "http_payload_in_bytes",
+        "http_payload_in_bytes_total",
         "mutations_received_total",
         "stage_store_mutations_total",
         "stage_store_duration_seconds",

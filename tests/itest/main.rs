@@ -5,6 +5,7 @@
 mod apply_keys;
 mod apply_types;
 mod apply_windows;
+mod attacks;
 mod auth;
 mod auth_issue;
 mod auth_keys;
@@ -27,6 +28,7 @@ mod immediate_chaos;
 mod names;
 mod operate;
 mod posting;
+mod service;
 mod stalls;
 mod support;
 mod tokens;
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         apply_keys::all(),
         apply_types::all(),
         apply_windows::all(),
+        attacks::all(),
         auth::all(),
         auth_issue::all(),
         auth_keys::all(),
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         immediate_chaos::all(),
         names::all(),
         operate::all(),
+        service::all(),
         stalls::all(),
     ];
     tests::harness::runner::run(topics.into_iter().flatten().collect())

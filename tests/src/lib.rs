@@ -1,4 +1,5 @@
-//! What the scenarios, the demo and the benchmarks share.
+//! What the scenarios, the demo, the benchmarks and the fuzzers share.
 
 pub mod driver;
 pub mod harness;
+pub mod properties;

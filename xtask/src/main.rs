@@ -3,6 +3,7 @@
 //! This file reads the command line and hands over; it knows no step and no server itself.
 
 mod cargo;
+mod docs;
 mod scenarios;
 mod servers;
 mod steps;
@@ -32,8 +33,12 @@ enum Command {
     Demo(PassOnArgs),
     /// Measure, for example `bench webhook`; arguments go to the benchmark.
     Bench(PassOnArgs),
+    /// Check the parsers with random inputs, for example `fuzz --seconds 60 webhook`.
+    Fuzz(FuzzArgs),
     /// Check the project's own rules: dependencies, file sizes, headers, bare notes, driver types.
     Tidy,
+    /// Write the pages of the documentation that are made from the code.
+    Docs,
     /// Show which database servers are used, fetching what is missing.
     Servers(ServersArgs),
 }
@@ -107,6 +112,13 @@ struct PassOnArgs {
 }
 
 #[derive(Debug, Args)]
+struct FuzzArgs {
+    /// Arguments of the program itself.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<String>,
+}
+
+#[derive(Debug, Args)]
 struct ServersArgs {
     #[command(flatten)]
     servers: ServerArgs,
@@ -121,7 +133,12 @@ fn main() -> ExitCode {
         Command::Itest(args) => scenarios::itest(&args.run, &args.filter).map(|_| ()),
         Command::Demo(args) => scenarios::program("demo", &args.servers, &args.args),
         Command::Bench(args) => scenarios::program("bench", &args.servers, &args.args),
+        // Without optimisation, so that overflows are found.
+        Command::Fuzz(args) => {
+            cargo::run(cargo::cargo().args(["run", "-p", "tests", "--bin", "fuzz", "--"]).args(&args.args))
+        }
         Command::Tidy => cargo::root().and_then(|root| tidy::run(&root)),
+        Command::Docs => docs::write(),
         Command::Servers(args) => servers::show(&args.servers, args.refresh),
     };
     match outcome {

@@ -137,6 +137,11 @@ pub(crate) struct ServerArgs {
     )]
     pub(crate) bind_addr: String,
 
+    /// Also serve health, readiness, metrics and diagnostics here, in plain HTTP and without feeds; best on loopback
+    /// or a private network. It answers until the process has stopped, and when --bindAddr is busy.
+    #[arg(long = "metricsAddr", alias = "metrics-addr", env = "CDC_METRICS_ADDR", value_name = "HOST:PORT")]
+    pub(crate) metrics_addr: Option<String>,
+
     /// Accept deliveries from everybody; for tests and closed networks only.
     #[arg(
         long = "disableAuthentication",

@@ -2,7 +2,9 @@
 //!
 //! Only reads flags, builds the pieces, hands them to each other and waits.
 
+mod admin;
 mod args;
+mod docs;
 mod make_jwt;
 mod operate;
 mod start;
@@ -13,8 +15,10 @@ use clap::{Parser, Subcommand};
 use sink_service::exit::Exit;
 use sink_service::layered::{self, ConfigFileArgs};
 use sink_service::logging::{self, LoggingArgs};
+use sink_service::settings::Setting;
 
 use crate::args::{ResetArgs, StartArgs, StatusArgs};
+use crate::docs::PrintDocsArgs;
 use crate::make_jwt::MakeJwtArgs;
 
 /// Receives CockroachDB changefeeds over HTTP and applies them to CockroachDB or PostgreSQL, so that the target
@@ -40,13 +44,17 @@ enum Command {
     Reset(ResetArgs),
     /// Make the token with which a changefeed may write to some schemas.
     MakeJwt(MakeJwtArgs),
+    /// Print a generated page of the documentation.
+    #[command(hide = true)]
+    PrintDocs(PrintDocsArgs),
 }
 
 fn main() -> ExitCode {
-    let cli: Cli = match layered::parse(std::env::args_os(), Some("start")) {
-        Ok(cli) => cli,
-        Err(error) => return error.report().into(),
-    };
+    let (cli, settings): (Cli, Vec<Setting>) =
+        match layered::parse_with_settings(std::env::args_os(), Some("start")) {
+            Ok(parsed) => parsed,
+            Err(error) => return error.report().into(),
+        };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -54,7 +62,7 @@ fn main() -> ExitCode {
             return Exit::Failure.into();
         }
     };
-    let done = runtime.block_on(run(cli));
+    let done = runtime.block_on(run(cli, &settings));
     // Nothing is left that matters; a blocked helper thread must not keep the process alive.
     runtime.shutdown_background();
     match done {
@@ -69,16 +77,17 @@ fn main() -> ExitCode {
 /// An error for people, with the code for machines.
 type Failed = (Exit, anyhow::Error);
 
-async fn run(cli: Cli) -> Result<Exit, Failed> {
+async fn run(cli: Cli, settings: &[Setting]) -> Result<Exit, Failed> {
     sink_service::tls::install_crypto_provider().map_err(|e| (Exit::Failure, e.into()))?;
     match cli.command {
         Command::Start(args) => {
             let log = logging::init(&cli.logging).map_err(|e| (Exit::Usage, e.into()))?;
-            start::start(*args, log).await
+            start::start(*args, settings, log).await
         }
         Command::Status(args) => operate::status(args).await,
         Command::Reset(args) => operate::reset(args).await,
         Command::MakeJwt(args) => make_jwt::make_jwt(&args),
+        Command::PrintDocs(args) => Ok(docs::print(&args)),
     }
 }
 
@@ -97,6 +106,8 @@ mod tests {
         for flag in [
             "--bindAddr=:1",
             "--bind-addr=:1",
+            "--metricsAddr=:1",
+            "--metrics-addr=:1",
             "--conn=postgresql://x",
             "--targetConn=postgresql://x",
             "--target-conn=postgresql://x",

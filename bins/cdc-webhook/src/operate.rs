@@ -1,7 +1,7 @@
 //! `status` and `reset`: show and repair the state in the database, without a running process.
 
 use sink_core::checkpoint::SqlCheckpoints;
-use sink_core::checkpoint::overview::{Reset, SchemaStatus};
+use sink_core::checkpoint::overview::{Counting, Reset, SchemaStatus};
 use sink_core::failure::chain;
 use sink_core::model::Ident;
 use sink_core::target::{LOOK_FOR_LEFTOVERS, Target};
@@ -37,7 +37,7 @@ pub(crate) async fn status(args: StatusArgs) -> Result<Exit, Failed> {
     let checkpoints = SqlCheckpoints::new(target.clone());
     let mut all = Vec::new();
     for database in target.databases().await {
-        all.extend(checkpoints.overview(&database, true).await.map_err(target_failed)?);
+        all.extend(checkpoints.overview(&database, Counting::Exact).await.map_err(target_failed)?);
     }
     all.sort_by(|a, b| a.schema.cmp(&b.schema));
     if args.json {
@@ -69,7 +69,7 @@ fn print_table(all: &[SchemaStatus]) {
             status
                 .lag
                 .map_or("-".into(), |lag| duration::format(std::time::Duration::from_secs(lag.as_secs()))),
-            status.pending_rows.map_or("many".into(), |rows| rows.to_string()),
+            pending_of(status),
             status.staging_bytes.map_or("-".into(), |bytes| format!("{} KiB", bytes / 1024)),
             status.leader.as_deref().unwrap_or("-"),
         );
@@ -79,6 +79,14 @@ fn print_table(all: &[SchemaStatus]) {
         if status.quarantined_rows > 0 {
             println!("  {} rows in quarantine", status.quarantined_rows);
         }
+    }
+}
+
+fn pending_of(status: &SchemaStatus) -> String {
+    match status.pending {
+        Some(pending) if pending.exact => pending.rows.to_string(),
+        Some(pending) => format!("~{}", pending.rows),
+        None => "many".into(),
     }
 }
 

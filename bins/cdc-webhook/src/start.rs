@@ -13,8 +13,9 @@ use sink_core::staging::SqlStager;
 use sink_core::staging::sql::registry::Registry;
 use sink_core::target::{Target, TargetConfig};
 use sink_service::exit::Exit;
-use sink_service::http_server::{self, HttpLimits, HttpServer, Served};
+use sink_service::http_server::{self, HttpLimits, HttpServer, HttpStats, Served};
 use sink_service::logging::LogHandle;
+use sink_service::settings::Setting;
 use sink_service::shutdown::{self, Reloads, Signals};
 use sink_service::telemetry;
 use sink_service::tls::{self, CertReloader};
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Failed;
+use crate::admin::{self, Admin};
 use crate::args::StartArgs;
 use crate::operate::target_failed;
 
@@ -36,7 +38,7 @@ const RELEASE_PATIENCE: Duration = Duration::from_secs(5);
 const CONNECT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs until SIGTERM or SIGINT.
-pub(crate) async fn start(args: StartArgs, log: LogHandle) -> Result<Exit, Failed> {
+pub(crate) async fn start(args: StartArgs, settings: &[Setting], log: LogHandle) -> Result<Exit, Failed> {
     let usage = |e: anyhow::Error| (Exit::Usage, e);
     let signals = Signals::listen().map_err(|e| (Exit::Failure, e.into()))?;
     let background = TaskTracker::new();
@@ -50,12 +52,7 @@ pub(crate) async fn start(args: StartArgs, log: LogHandle) -> Result<Exit, Faile
     if args.server.ndjson_buffer_size.is_some() {
         tracing::info!("--ndjsonBufferSize has no effect: lines are bounded by --maxBodyBytes");
     }
-    let config = args.target.config().map_err(usage)?;
-    let target = Arc::new(connect(config, &signals.shutdown()).await?);
-    tracing::info!(version = target.version(), "connected to the target");
-    for (database, failure) in target.open_known().await.map_err(target_failed)? {
-        tracing::warn!(%database, error = %chain(&failure), "a database that was written before cannot be opened");
-    }
+    let target = open_target(&args, &signals).await?;
     tls::assert_crypto_provider().map_err(|e| (Exit::Failure, e.into()))?;
 
     let registry = Arc::new(Registry::default());
@@ -73,10 +70,14 @@ pub(crate) async fn start(args: StartArgs, log: LogHandle) -> Result<Exit, Faile
     ));
     let intake = Intake::new(Arc::clone(&target), stager, applier, Arc::clone(&resolvers), args.intake());
     let deliveries = TaskTracker::new();
+    let stats = Arc::new(HttpStats::default());
+    let diagnostics = admin::diagnostics(settings, Arc::clone(&leases), Arc::clone(&stats));
     let authenticator = args.authenticator();
     check_tokens(authenticator.as_ref(), &target, &background, &stop).await;
     let config = args.webhook(authenticator.clone());
-    let webhook = Webhook::new(Arc::new(intake), config, deliveries.clone(), move || metrics.render());
+    let render = move || metrics.render();
+    let webhook = Webhook::new(Arc::new(intake), config, deliveries.clone(), render, diagnostics);
+    let admin = Admin::serve(args.server.metrics_addr.as_deref(), &webhook, &stats).await?;
 
     let leases_stop = CancellationToken::new();
     let lease_keeper = TaskTracker::new();
@@ -91,23 +92,48 @@ pub(crate) async fn start(args: StartArgs, log: LogHandle) -> Result<Exit, Faile
     let tokens = authenticator.map(|authenticator| (authenticator, Arc::clone(&target)));
     let reload = Reload { certificate: certificate.clone(), log, tokens, resolvers };
     background.spawn(stop.clone().run_until_cancelled_owned(reload.run(signals.reloads())));
+    let diagnose = admin::diagnose(Arc::clone(&webhook), signals.diagnoses());
+    background.spawn(stop.clone().run_until_cancelled_owned(diagnose));
+    if let Some(certificate) = &certificate {
+        background.spawn(Arc::clone(certificate).watch(stop.clone()));
+    }
 
-    let served = serve(&args, certificate, &signals, Arc::clone(&webhook)).await?;
-    deliveries.close();
-    let delivered = shutdown::drain(&deliveries, args.shutdown.grace_period).await;
-    // Resolvers finish the slice at hand; then the leases go, so that others take over at once.
-    stop.cancel();
-    background.close();
-    let drained = shutdown::drain(&background, args.shutdown.grace_period).await;
-    leases_stop.cancel();
-    lease_keeper.close();
-    let released = shutdown::drain(&lease_keeper, RELEASE_PATIENCE).await;
-    // A statement that still runs at the server would hold this up; the server ends it when we are gone.
-    let closed = tokio::time::timeout(RELEASE_PATIENCE, target.close()).await.is_ok();
-    tracing::debug!(released, closed, "said goodbye to the target");
-    let clean = delivered && drained && matches!(served, Served::Drained);
+    let served = serve(&args, certificate, &signals, Arc::clone(&webhook), stats).await?;
+    let leaving = Leaving { deliveries, background, stop, lease_keeper, leases_stop, target };
+    let drained = leaving.leave(args.shutdown.grace_period).await;
+    admin.stop().await;
+    let clean = drained && matches!(served, Served::Drained);
     tracing::info!(clean, "stopped");
     Ok(if clean { Exit::Success } else { Exit::Undrained })
+}
+
+/// What is still at work when no request is taken any more.
+struct Leaving {
+    deliveries: TaskTracker,
+    background: TaskTracker,
+    stop: CancellationToken,
+    lease_keeper: TaskTracker,
+    leases_stop: CancellationToken,
+    target: Arc<Target>,
+}
+
+impl Leaving {
+    /// Ends things in the order in which they depend on each other. Answers whether all work was finished.
+    async fn leave(self, grace: Duration) -> bool {
+        self.deliveries.close();
+        let delivered = shutdown::drain(&self.deliveries, grace).await;
+        // Resolvers finish the slice at hand; then the leases go, so that others take over at once.
+        self.stop.cancel();
+        self.background.close();
+        let drained = shutdown::drain(&self.background, grace).await;
+        self.leases_stop.cancel();
+        self.lease_keeper.close();
+        let released = shutdown::drain(&self.lease_keeper, RELEASE_PATIENCE).await;
+        // A statement that still runs at the server would hold this up; the server ends it when we are gone.
+        let closed = tokio::time::timeout(RELEASE_PATIENCE, self.target.close()).await.is_ok();
+        tracing::debug!(released, closed, "said goodbye to the target");
+        delivered && drained
+    }
 }
 
 /// Accepts requests until the first signal, then lets those in flight finish.
@@ -116,6 +142,7 @@ async fn serve(
     certificate: Option<Arc<CertReloader>>,
     signals: &Signals,
     webhook: Arc<Webhook>,
+    stats: Arc<HttpStats>,
 ) -> Result<Served, Failed> {
     let address = &args.server.bind_addr;
     let listener = http_server::bind(address)
@@ -132,6 +159,7 @@ async fn serve(
         limits: HttpLimits::default(),
         shutdown: stopping.clone(),
         grace: args.shutdown.grace_period,
+        stats,
     };
     let drain_flag = async {
         stopping.cancelled().await;
@@ -160,6 +188,17 @@ async fn check_tokens(
     authenticator.reload(target).await;
     let (authenticator, target, stop) = (Arc::clone(authenticator), Arc::clone(target), stop.clone());
     background.spawn(async move { authenticator.keep_fresh(&target, stop).await });
+}
+
+/// Connects to the target and opens every database that was written before.
+async fn open_target(args: &StartArgs, signals: &Signals) -> Result<Arc<Target>, Failed> {
+    let config = args.target.config().map_err(|e| (Exit::Usage, e))?;
+    let target = Arc::new(connect(config, &signals.shutdown()).await?);
+    tracing::info!(version = target.version(), "connected to the target");
+    for (database, failure) in target.open_known().await.map_err(target_failed)? {
+        tracing::warn!(%database, error = %chain(&failure), "a database that was written before cannot be opened");
+    }
+    Ok(target)
 }
 
 /// Tries until the target answers, patience ends, or the process is told to stop.

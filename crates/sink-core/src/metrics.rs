@@ -1,9 +1,15 @@
 //! Names, labels and units of everything the engine counts. The names of the original keep their labels.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
+use crate::clock::{Clock as _, SystemClock};
+use crate::failure::Failure;
 use crate::model::{Batch, HlcTimestamp, SchemaId, TableId};
 use crate::staging::StageCounts;
+use crate::target::pool::PoolState;
 
 /// What kind of metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +49,11 @@ const fn metric(
 
 const TABLE: &str = "database, schema, table";
 const SCHEMA: &str = "database, schema";
+const HOST: &str = "host";
+const POOL: &str = "host, database, pool";
+
+/// Stands for the table where one statement serves several.
+const SEVERAL: &str = "*";
 
 /// Every metric of the engine.
 pub const METRICS: &[Metric] = &[
@@ -78,15 +89,37 @@ pub const METRICS: &[Metric] = &[
         "stage_store_errors_total",
         Kind::Counter,
         Unit::Count,
-        SCHEMA,
-        "Failed attempts to stage a request.",
+        TABLE,
+        "Failed attempts to stage a request; the table is * if it has rows of several.",
     ),
     metric(
         "stage_store_duration_seconds",
         Kind::Histogram,
         Unit::Seconds,
+        TABLE,
+        "Time to stage the rows of a request; the table is * if it has rows of several.",
+    ),
+    metric(
+        "stage_pending_rows",
+        Kind::Gauge,
+        Unit::Count,
         SCHEMA,
-        "Time to stage the rows of a request.",
+        "Rows staged and not applied; beyond ten thousand an estimate of the server's statistics.",
+    ),
+    metric(
+        "stage_oldest_pending_seconds",
+        Kind::Gauge,
+        Unit::Seconds,
+        SCHEMA,
+        "Age of the oldest row that is staged and not applied, by the target's clock; 0 if none is.",
+    ),
+    metric(
+        "lag_seconds",
+        Kind::Gauge,
+        Unit::Seconds,
+        "database, schema, stage",
+        "How far behind the target's clock the newest time is that was received by this process, that is staged, and \
+         that is applied (the labels received, staged, applied).",
     ),
     metric("apply_upserts_total", Kind::Counter, Unit::Count, TABLE, "Rows written to target tables."),
     metric("apply_deletes_total", Kind::Counter, Unit::Count, TABLE, "Rows removed from target tables."),
@@ -94,15 +127,15 @@ pub const METRICS: &[Metric] = &[
         "apply_errors_total",
         Kind::Counter,
         Unit::Count,
-        SCHEMA,
-        "Failed attempts to apply a slice or a request.",
+        TABLE,
+        "Failed attempts to apply a slice or an immediate request; the table is * if the target names none.",
     ),
     metric(
         "apply_duration_seconds",
         Kind::Histogram,
         Unit::Seconds,
-        SCHEMA,
-        "Time to apply one slice or one immediate request.",
+        TABLE,
+        "Time to apply one slice, or one immediate request; the table is * if that is one statement for several.",
     ),
     metric(
         "apply_quarantined_total",
@@ -153,7 +186,21 @@ pub const METRICS: &[Metric] = &[
         SCHEMA,
         "Applied time, as seconds since 1970.",
     ),
+    metric(
+        "resolve_last_check_secondns",
+        Kind::Gauge,
+        Unit::Seconds,
+        SCHEMA,
+        "When this process last looked for marks to apply, as seconds since 1970; spelled as in the original.",
+    ),
     metric("resolve_flush_success_total", Kind::Counter, Unit::Count, SCHEMA, "Slices applied."),
+    metric(
+        "resolve_flush_success_seconds",
+        Kind::Gauge,
+        Unit::Seconds,
+        SCHEMA,
+        "When this process last applied a slice, as seconds since 1970.",
+    ),
     metric(
         "resolve_flush_errors_total",
         Kind::Counter,
@@ -183,6 +230,85 @@ pub const METRICS: &[Metric] = &[
         SCHEMA,
         "Marks received at or below the applied time, or repeated.",
     ),
+    metric(
+        "timekeeper_duration_seconds",
+        Kind::Histogram,
+        Unit::Seconds,
+        "",
+        "Time to store a resolved mark.",
+    ),
+    metric(
+        "timekeeper_errors_total",
+        Kind::Counter,
+        Unit::Count,
+        "",
+        "Failed attempts to store a resolved mark.",
+    ),
+    metric(
+        "timekeeper_schema_resolved_seconds",
+        Kind::Gauge,
+        Unit::Seconds,
+        SCHEMA,
+        "The last mark that this process stored, as seconds since 1970.",
+    ),
+    metric(
+        "retry_actions_total",
+        Kind::Counter,
+        Unit::Count,
+        "",
+        "Pieces of work that are tried again if they fail: deliveries, marks, passes of a resolver.",
+    ),
+    metric(
+        "retry_retried_total",
+        Kind::Counter,
+        Unit::Count,
+        "code",
+        "Failures after which such work was tried again, by SQLSTATE (none: no answer of the server).",
+    ),
+    metric(
+        "retry_aborted_total",
+        Kind::Counter,
+        Unit::Count,
+        "code",
+        "Failures after which such work was given up, by SQLSTATE (none: no answer of the server).",
+    ),
+    metric(
+        "pool_acquire_wait_count",
+        Kind::Counter,
+        Unit::Count,
+        HOST,
+        "Times that work waited because --targetDBConns connections were busy.",
+    ),
+    metric(
+        "pool_acquire_wait_seconds",
+        Kind::Histogram,
+        Unit::Seconds,
+        HOST,
+        "Time to get a connection for work, a new one if need be.",
+    ),
+    metric(
+        "pool_acquired_connection_count",
+        Kind::Gauge,
+        Unit::Count,
+        POOL,
+        "Connections in use, those being made included.",
+    ),
+    metric("pool_idle_connection_count", Kind::Gauge, Unit::Count, POOL, "Connections open and not in use."),
+    metric(
+        "pool_max_connection_count",
+        Kind::Gauge,
+        Unit::Count,
+        POOL,
+        "Most connections that the pool may have; all work pools together have at most --targetDBConns.",
+    ),
+    metric("pool_dial_success_count", Kind::Counter, Unit::Count, HOST, "Connections made to the target."),
+    metric(
+        "pool_dial_error_count",
+        Kind::Counter,
+        Unit::Count,
+        HOST,
+        "Times that no connection for work could be had: unreachable, refused, or all busy for too long.",
+    ),
 ];
 
 /// Tells the recorder what each metric means.
@@ -192,6 +318,39 @@ pub fn describe() {
             Kind::Counter => describe_counter!(metric.name, metric.unit, metric.help),
             Kind::Gauge => describe_gauge!(metric.name, metric.unit, metric.help),
             Kind::Histogram => describe_histogram!(metric.name, metric.unit, metric.help),
+        }
+    }
+    begin_process();
+}
+
+/// Lets a schema's counters begin at zero, so that the first event already shows as a rise.
+pub(crate) fn begin_schema(schema: &SchemaId) {
+    for metric in METRICS.iter().filter(|metric| metric.kind == Kind::Counter && metric.labels == SCHEMA) {
+        counter!(metric.name, &schema_labels(schema)).increment(0);
+    }
+}
+
+/// As [`begin_schema`], for a table's counters.
+pub(crate) fn begin_table(table: &TableId) {
+    for metric in METRICS.iter().filter(|metric| metric.kind == Kind::Counter && metric.labels == TABLE) {
+        counter!(metric.name, &table_labels(table)).increment(0);
+    }
+}
+
+/// As [`begin_schema`], for the counters of a target server.
+pub(crate) fn begin_host(host: &Arc<str>) {
+    for metric in METRICS.iter().filter(|metric| metric.kind == Kind::Counter && metric.labels == HOST) {
+        counter!(metric.name, "host" => Arc::clone(host)).increment(0);
+    }
+}
+
+/// Lets the counters without labels begin at zero.
+fn begin_process() {
+    for metric in METRICS.iter().filter(|metric| metric.kind == Kind::Counter) {
+        match metric.labels {
+            "" => counter!(metric.name).increment(0),
+            "code" => counter!(metric.name, "code" => NO_CODE).increment(0),
+            _ => {}
         }
     }
 }
@@ -251,19 +410,115 @@ pub fn count_schema(name: &'static str, schema: &SchemaId, by: u64) {
     counter!(name, &schema_labels(schema)).increment(by);
 }
 
+/// The labels of work on one table, or on several of a schema.
+fn tables_labels<'a>(
+    schema: &SchemaId,
+    tables: impl IntoIterator<Item = &'a TableId>,
+) -> [(&'static str, String); 3] {
+    let mut tables = tables.into_iter();
+    match (tables.next(), tables.next()) {
+        (Some(table), None) => table_labels(table),
+        _ => {
+            let [database, schema] = schema_labels(schema);
+            [database, schema, ("table", SEVERAL.to_owned())]
+        }
+    }
+}
+
+/// Adds one to a counter of tables, for work that concerns all of them at once.
+pub fn count_tables<'a>(
+    name: &'static str,
+    schema: &SchemaId,
+    tables: impl IntoIterator<Item = &'a TableId>,
+) {
+    counter!(name, &tables_labels(schema, tables)).increment(1);
+}
+
+/// Records a duration of work that concerns all of these tables at once.
+pub fn observe_tables<'a>(
+    name: &'static str,
+    schema: &SchemaId,
+    tables: impl IntoIterator<Item = &'a TableId>,
+    elapsed: Duration,
+) {
+    histogram!(name, &tables_labels(schema, tables)).record(elapsed.as_secs_f64());
+}
+
+/// Sets one stage of a schema's lag.
+pub(crate) fn set_lag(schema: &SchemaId, stage: &'static str, lag: Duration) {
+    let [database, schema] = schema_labels(schema);
+    gauge!("lag_seconds", &[database, schema, ("stage", stage.to_owned())]).set(lag.as_secs_f64());
+}
+
+/// Sets a gauge of a schema to this machine's time. For people and dashboards: nothing is decided by it.
+pub(crate) fn set_now(name: &'static str, schema: &SchemaId) {
+    set_schema(name, schema, SystemClock.wall().as_secs_f64());
+}
+
+/// Stands for the SQLSTATE where the server gave none.
+const NO_CODE: &str = "none";
+
+/// Work begins that is tried again if it fails.
+pub fn retry_begins() {
+    counter!("retry_actions_total").increment(1);
+}
+
+/// Such work failed, and is tried again or given up.
+pub fn retry_failed(failure: &Failure, again: bool) {
+    let name = if again { "retry_retried_total" } else { "retry_aborted_total" };
+    counter!(name, "code" => failure.sqlstate().unwrap_or(NO_CODE).to_owned()).increment(1);
+}
+
 /// Sets a gauge of a schema.
 pub(crate) fn set_schema(name: &'static str, schema: &SchemaId, value: f64) {
     gauge!(name, &schema_labels(schema)).set(value);
 }
 
 /// Records a duration of a schema.
-pub fn observe_schema(name: &'static str, schema: &SchemaId, elapsed: std::time::Duration) {
+pub fn observe_schema(name: &'static str, schema: &SchemaId, elapsed: Duration) {
     histogram!(name, &schema_labels(schema)).record(elapsed.as_secs_f64());
 }
 
 /// Records a time of a schema as seconds since 1970.
 pub(crate) fn set_time(name: &'static str, schema: &SchemaId, at: HlcTimestamp) {
-    set_schema(name, schema, std::time::Duration::from_nanos(at.nanos().unsigned_abs()).as_secs_f64());
+    set_schema(name, schema, Duration::from_nanos(at.nanos().unsigned_abs()).as_secs_f64());
+}
+
+/// Work got a connection, or could not.
+pub(crate) fn acquired(host: &Arc<str>, elapsed: Duration, had: bool) {
+    histogram!("pool_acquire_wait_seconds", "host" => Arc::clone(host)).record(elapsed.as_secs_f64());
+    if !had {
+        counter!("pool_dial_error_count", "host" => Arc::clone(host)).increment(1);
+    }
+}
+
+/// Work has to wait until others give a connection back.
+pub(crate) fn waited_for_connection(host: &Arc<str>) {
+    counter!("pool_acquire_wait_count", "host" => Arc::clone(host)).increment(1);
+}
+
+/// A connection was made.
+pub(crate) fn connected(host: &Arc<str>) {
+    counter!("pool_dial_success_count", "host" => Arc::clone(host)).increment(1);
+}
+
+/// Shows a pool.
+pub(crate) fn set_pool(host: &str, pool: &PoolState) {
+    let labels =
+        [("host", host.to_owned()), ("database", pool.database.to_string()), ("pool", pool.pool.to_owned())];
+    gauge!("pool_max_connection_count", &labels).set(pool.max);
+    gauge!("pool_idle_connection_count", &labels).set(pool.idle);
+    gauge!("pool_acquired_connection_count", &labels).set(pool.size.saturating_sub(pool.idle));
+}
+
+/// A mark was stored, or was not.
+pub(crate) fn marked(schema: &SchemaId, at: HlcTimestamp, elapsed: Duration, stored: bool) {
+    histogram!("timekeeper_duration_seconds").record(elapsed.as_secs_f64());
+    if stored {
+        set_time("timekeeper_schema_resolved_seconds", schema, at);
+    } else {
+        counter!("timekeeper_errors_total").increment(1);
+    }
 }
 
 /// Counts what staging a request did. Duplicates and replacements are known per request, so they are counted at its
@@ -287,10 +542,15 @@ pub(crate) fn staged(schema: &SchemaId, batches: &[Batch<'_>], counts: StageCoun
 mod tests {
     use super::*;
 
+    /// Names that the original gave to counters, although they do not end in `_total`.
+    const COUNTERS_OF_THE_ORIGINAL: &[&str] =
+        &["pool_acquire_wait_count", "pool_dial_success_count", "pool_dial_error_count"];
+
     #[test]
     fn names_say_their_kind() {
         for metric in METRICS {
-            assert_eq!(metric.name.ends_with("_total"), metric.kind == Kind::Counter, "{}", metric.name);
+            let counter = metric.name.ends_with("_total") || COUNTERS_OF_THE_ORIGINAL.contains(&metric.name);
+            assert_eq!(counter, metric.kind == Kind::Counter, "{}", metric.name);
             assert!(metric.help.ends_with('.'), "{}", metric.name);
         }
     }

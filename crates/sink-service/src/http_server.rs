@@ -15,11 +15,13 @@ use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
+use metrics::Unit;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -28,10 +30,57 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Gauge: connections open at this moment, those in a TLS handshake included.
-pub const CONNECTIONS: &str = "http_connections";
-/// Counter: requests whose handler panicked.
-pub const HANDLER_PANICS: &str = "http_handler_panics_total";
+use crate::telemetry::{Kind, Metric};
+
+const CONNECTIONS: &str = "http_connections";
+const REQUESTS: &str = "http_requests_in_flight";
+const HANDLER_PANICS: &str = "http_handler_panics_total";
+
+/// The metrics of this module.
+pub const METRICS: &[Metric] = &[
+    Metric {
+        name: CONNECTIONS,
+        kind: Kind::Gauge,
+        unit: Unit::Count,
+        labels: "",
+        help: "Open HTTP connections of all listeners, those in a TLS handshake included.",
+    },
+    Metric {
+        name: REQUESTS,
+        kind: Kind::Gauge,
+        unit: Unit::Count,
+        labels: "",
+        help: "HTTP requests that are being answered.",
+    },
+    Metric {
+        name: HANDLER_PANICS,
+        kind: Kind::Counter,
+        unit: Unit::Count,
+        labels: "",
+        help: "Requests answered 500 because their handler panicked.",
+    },
+];
+
+/// What a server is doing at the moment, for those who ask. May be shared by several servers.
+#[derive(Debug, Default)]
+pub struct HttpStats {
+    connections: AtomicUsize,
+    requests: AtomicUsize,
+}
+
+impl HttpStats {
+    /// Connections open, those in a TLS handshake included.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Requests whose handler runs.
+    #[must_use]
+    pub fn requests(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
+    }
+}
 
 /// Pause after the system refused to hand out a connection, most likely for want of file
 /// descriptors: without one the loop would spin until some are free.
@@ -122,12 +171,15 @@ pub struct HttpServer {
     pub shutdown: CancellationToken,
     /// Time for requests in flight after that.
     pub grace: Duration,
+    /// Where it shows what it is doing.
+    pub stats: Arc<HttpStats>,
 }
 
 /// What every connection needs to know.
 struct Shared {
     tls: Option<TlsAcceptor>,
     limits: HttpLimits,
+    stats: Arc<HttpStats>,
     /// Finish what is in flight.
     shutdown: CancellationToken,
     /// Drop everything.
@@ -145,12 +197,13 @@ impl HttpServer {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let Self { listener, tls, limits, shutdown, grace } = self;
+        let Self { listener, tls, limits, shutdown, grace, stats } = self;
         let kill = CancellationToken::new();
         let _kill_when_dropped = kill.clone().drop_guard();
         let tasks = TaskTracker::new();
         let tls = tls.map(TlsAcceptor::from);
-        let shared = Arc::new(Shared { tls, limits, shutdown, kill: kill.clone(), tasks: tasks.clone() });
+        let shared =
+            Arc::new(Shared { tls, limits, stats, shutdown, kill: kill.clone(), tasks: tasks.clone() });
         let slots = Arc::new(Semaphore::new(limits.max_connections));
 
         while let Some((stream, address, slot)) = next_connection(&listener, &slots, &shared.shutdown).await {
@@ -234,16 +287,6 @@ pub async fn bind(address: &str) -> io::Result<TcpListener> {
         }
         bound => bound,
     }
-}
-
-/// Registers this module's metrics with their descriptions.
-pub fn describe_metrics() {
-    metrics::describe_gauge!(CONNECTIONS, metrics::Unit::Count, "Open HTTP connections");
-    metrics::describe_counter!(
-        HANDLER_PANICS,
-        metrics::Unit::Count,
-        "Requests answered 500 because their handler panicked"
-    );
 }
 
 #[cfg(test)]

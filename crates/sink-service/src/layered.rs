@@ -13,6 +13,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, Parser};
 use toml::{Table, Value};
 
 use crate::exit::Exit;
+use crate::settings::{self, Setting, is_request};
 
 /// The flag which names the file. It can't be in the file.
 const CONFIG: &str = "config";
@@ -101,6 +102,17 @@ pub fn parse<P: Parser>(
     argv: impl IntoIterator<Item = OsString>,
     default_subcommand: Option<&str>,
 ) -> Result<P, LayeredError> {
+    parse_with_settings(argv, default_subcommand).map(|(parsed, _)| parsed)
+}
+
+/// As [`parse`], and also answers the settings in effect, for support.
+///
+/// # Errors
+/// See [`LayeredError`].
+pub fn parse_with_settings<P: Parser>(
+    argv: impl IntoIterator<Item = OsString>,
+    default_subcommand: Option<&str>,
+) -> Result<(P, Vec<Setting>), LayeredError> {
     let mut argv: Vec<OsString> = argv.into_iter().collect();
     if let Some(name) = default_subcommand {
         argv = with_default_subcommand(argv, name, P::command());
@@ -109,7 +121,14 @@ pub fn parse<P: Parser>(
         Some(path) => merge(argv, |name| std::env::var_os(name), &read(&path)?, P::command())?,
         None => argv,
     };
-    Ok(P::try_parse_from(argv)?)
+    let mut command = P::command();
+    let mut matches = command.try_get_matches_from_mut(argv)?;
+    let settings = {
+        let (chosen, matches) = chosen(&command, &matches);
+        settings::of(chosen, matches)
+    };
+    let parsed = P::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))?;
+    Ok((parsed, settings))
 }
 
 /// The file which command line or environment name; `None` also when clap will refuse them anyway.
@@ -213,14 +232,6 @@ fn is_spelled(option: &Arg, word: &str) -> bool {
     };
     let long = long.split('=').next().unwrap_or(long);
     option.get_long() == Some(long) || option.get_all_aliases().is_some_and(|all| all.contains(&long))
-}
-
-/// Whether an option asks clap for help or the version.
-fn is_request(option: &Arg) -> bool {
-    matches!(
-        option.get_action(),
-        ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version
-    )
 }
 
 /// The innermost subcommand on the command line.

@@ -119,6 +119,12 @@ impl LogHandle {
     }
 }
 
+/// A time as log lines write it: RFC 3339, in UTC.
+#[must_use]
+pub(crate) fn rfc3339(time: time::OffsetDateTime) -> String {
+    format::Rfc3339(time).to_string()
+}
+
 /// Installs the process's logger.
 ///
 /// # Errors

@@ -39,12 +39,13 @@ pub struct ShutdownArgs {
 pub struct Signals {
     shutdown: CancellationToken,
     generation: watch::Receiver<u64>,
+    diagnoses: watch::Receiver<u64>,
     /// Aborts the listening task when dropped.
     _listener: JoinSet<()>,
 }
 
 impl Signals {
-    /// Starts to listen. From here on SIGTERM, SIGINT and SIGHUP no longer end the process by
+    /// Starts to listen. From here on SIGTERM, SIGINT, SIGHUP and SIGUSR1 no longer end the process by
     /// themselves. Needs a tokio runtime.
     ///
     /// # Errors
@@ -54,12 +55,14 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
+            user: signal(SignalKind::user_defined1())?,
         };
         let shutdown = CancellationToken::new();
         let (reload, generation) = watch::channel(0);
+        let (diagnose, diagnoses) = watch::channel(0);
         let mut listener = JoinSet::new();
-        listener.spawn(sources.serve(shutdown.clone(), reload));
-        Ok(Self { shutdown, generation, _listener: listener })
+        listener.spawn(sources.serve(shutdown.clone(), reload, diagnose));
+        Ok(Self { shutdown, generation, diagnoses, _listener: listener })
     }
 
     /// Cancelled by the first SIGTERM or SIGINT. Cancelling it from inside, after a fatal error, has
@@ -72,18 +75,28 @@ impl Signals {
     /// A subscription to SIGHUP, for as many parts as like one.
     #[must_use]
     pub fn reloads(&self) -> Reloads {
-        let mut generation = self.generation.clone();
-        generation.mark_unchanged();
-        Reloads(generation)
+        subscription(&self.generation)
+    }
+
+    /// A subscription to SIGUSR1, which asks for diagnostics in the log.
+    #[must_use]
+    pub fn diagnoses(&self) -> Reloads {
+        subscription(&self.diagnoses)
     }
 }
 
-/// One part's view of SIGHUP.
+fn subscription(generation: &watch::Receiver<u64>) -> Reloads {
+    let mut generation = generation.clone();
+    generation.mark_unchanged();
+    Reloads(generation)
+}
+
+/// One part's view of a signal that may come any number of times: SIGHUP or SIGUSR1.
 #[derive(Debug, Clone)]
 pub struct Reloads(watch::Receiver<u64>);
 
 impl Reloads {
-    /// Waits for the next SIGHUP since the previous call or, at first, since the subscription.
+    /// Waits for the next signal since the previous call or, at first, since the subscription.
     /// Several which arrived meanwhile count as one. Cancelling the wait loses none.
     pub async fn next(&mut self) {
         if self.0.changed().await.is_err() {
@@ -97,10 +110,16 @@ struct Sources {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    user: Signal,
 }
 
 impl Sources {
-    async fn serve(mut self, shutdown: CancellationToken, reload: watch::Sender<u64>) {
+    async fn serve(
+        mut self,
+        shutdown: CancellationToken,
+        reload: watch::Sender<u64>,
+        diagnose: watch::Sender<u64>,
+    ) {
         loop {
             let (name, exit_code) = tokio::select! {
                 Some(()) = self.terminate.recv() => ("SIGTERM", TERMINATED),
@@ -108,6 +127,10 @@ impl Sources {
                 Some(()) = self.hang_up.recv() => {
                     tracing::info!("SIGHUP: reloading");
                     reload.send_modify(|generation| *generation += 1);
+                    continue;
+                }
+                Some(()) = self.user.recv() => {
+                    diagnose.send_modify(|generation| *generation += 1);
                     continue;
                 }
                 else => return,
@@ -152,6 +175,11 @@ mod tests {
         send("-HUP");
         late.next().await;
         first.next().await;
+
+        let mut diagnoses = signals.diagnoses();
+        send("-USR1");
+        diagnoses.next().await;
+        assert!(timeout(Duration::from_millis(20), late.next()).await.is_err(), "SIGUSR1 reloads nothing");
 
         send("-TERM");
         signals.shutdown().cancelled().await;

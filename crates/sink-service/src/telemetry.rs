@@ -5,9 +5,12 @@
 
 use std::time::Duration;
 
+use metrics::Unit;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::{http_server, process, tls};
 
 /// Upper bounds in seconds of histograms named `…_seconds`: 1 to 9 times each power of ten, from a
 /// millisecond to a minute, as the original program has them.
@@ -41,6 +44,67 @@ pub const SIZE_BUCKETS: [f64; 13] = [
 /// memory also when nobody scrapes.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
+/// What kind of metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only rises.
+    Counter,
+    /// Rises and falls.
+    Gauge,
+    /// A distribution.
+    Histogram,
+}
+
+/// A metric as documented.
+#[derive(Debug, Clone, Copy)]
+pub struct Metric {
+    /// Its name.
+    pub name: &'static str,
+    /// What kind.
+    pub kind: Kind,
+    /// Its unit.
+    pub unit: Unit,
+    /// Its labels, separated by commas.
+    pub labels: &'static str,
+    /// What it tells.
+    pub help: &'static str,
+}
+
+/// Gauge: which program this is.
+const INFO: &str = "cdc_sink_info";
+
+const OWN: &[Metric] = &[Metric {
+    name: INFO,
+    kind: Kind::Gauge,
+    unit: Unit::Count,
+    labels: "program, version",
+    help: "Always 1; its labels say which program this is.",
+}];
+
+/// Every metric of this crate.
+pub fn all_metrics() -> impl Iterator<Item = &'static Metric> {
+    OWN.iter().chain(process::METRICS).chain(http_server::METRICS).chain(tls::METRICS)
+}
+
+/// Shows which program this is.
+pub fn announce(program: &'static str, version: &'static str) {
+    metrics::gauge!(INFO, "program" => program, "version" => version).set(1.0);
+}
+
+/// Tells the recorder what the metrics of this crate mean, and lets counters without labels begin at zero.
+fn describe() {
+    for metric in all_metrics() {
+        match metric.kind {
+            Kind::Counter => metrics::describe_counter!(metric.name, metric.unit, metric.help),
+            Kind::Gauge => metrics::describe_gauge!(metric.name, metric.unit, metric.help),
+            Kind::Histogram => metrics::describe_histogram!(metric.name, metric.unit, metric.help),
+        }
+        if metric.kind == Kind::Counter && metric.labels.is_empty() {
+            metrics::counter!(metric.name).increment(0);
+        }
+    }
+}
+
 /// Why metrics can't be collected.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
@@ -72,6 +136,7 @@ impl MetricsHandle {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             self.0.run_upkeep();
+            process::sample();
         }
     }
 }
@@ -107,7 +172,8 @@ pub fn recorder() -> Result<(PrometheusRecorder, MetricsHandle), TelemetryError>
 pub fn install(tasks: &TaskTracker, stop: CancellationToken) -> Result<MetricsHandle, TelemetryError> {
     let (recorder, handle) = recorder()?;
     metrics::set_global_recorder(recorder).map_err(|_| TelemetryError::Installed)?;
-    crate::http_server::describe_metrics();
+    describe();
+    process::sample();
     tasks.spawn(handle.clone().upkeep(stop));
     Ok(handle)
 }

@@ -4,12 +4,15 @@
 //! Connections to databases configure their own TLS; they only share the provider installed here.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
+use metrics::Unit;
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType};
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -18,12 +21,39 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+
+use crate::telemetry::{Kind, Metric};
 
 /// How long a self-signed certificate is valid.
 const SELF_SIGNED_VALIDITY: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A self-signed certificate is valid a little earlier than now, for clients whose clock is behind.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(3600);
+
+/// How often the files are looked at.
+const WATCH_INTERVAL: Duration = Duration::from_secs(3);
+
+/// Longest file that is read; a chain takes some kilobytes.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+const RELOADS: &str = "tls_reloads_total";
+
+/// The metrics of this module.
+pub const METRICS: &[Metric] = &[Metric {
+    name: RELOADS,
+    kind: Kind::Counter,
+    unit: Unit::Count,
+    labels: "outcome",
+    help: "Times that a new certificate was loaded (success) or could not be used (failure).",
+}];
+
+/// Registers the counters, so that the first failure already shows as a rise.
+fn begin_metrics() {
+    for outcome in ["success", "failure"] {
+        metrics::counter!(RELOADS, "outcome" => outcome).increment(0);
+    }
+}
 
 /// How the aws-lc-rs provider's random source prints; rustls gives providers no other name.
 const AWS_LC_RS: &str = "AwsLcRs";
@@ -78,7 +108,7 @@ pub enum TlsError {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "TLS")]
 pub struct TlsArgs {
-    /// Path to a PEM-encoded TLS certificate chain; read again on SIGHUP.
+    /// Path to a PEM-encoded TLS certificate chain; read again when it changes, and on SIGHUP.
     #[arg(
         long = "tlsCertificate",
         alias = "tls-certificate",
@@ -87,7 +117,7 @@ pub struct TlsArgs {
     )]
     pub tls_certificate: Option<PathBuf>,
 
-    /// Path to the PEM-encoded private key of the certificate; read again on SIGHUP.
+    /// Path to the PEM-encoded private key of the certificate; read again when it changes, and on SIGHUP.
     #[arg(
         long = "tlsPrivateKey",
         alias = "tls-private-key",
@@ -148,7 +178,13 @@ pub enum CertSource {
 /// the one they started with.
 pub struct CertReloader {
     source: CertSource,
-    current: RwLock<Arc<CertifiedKey>>,
+    current: RwLock<Loaded>,
+}
+
+/// A certificate and what its files held.
+struct Loaded {
+    key: Arc<CertifiedKey>,
+    fingerprint: u64,
 }
 
 impl CertReloader {
@@ -157,7 +193,8 @@ impl CertReloader {
     /// # Errors
     /// The files are missing, malformed or don't fit together.
     pub fn new(source: CertSource) -> Result<Arc<Self>, TlsError> {
-        let current = RwLock::new(Arc::new(load(&source)?));
+        let current = RwLock::new(load(&source)?);
+        begin_metrics();
         Ok(Arc::new(Self { source, current }))
     }
 
@@ -166,10 +203,55 @@ impl CertReloader {
     /// # Errors
     /// As for [`CertReloader::new`]; the certificate then stays as it was.
     pub fn reload(&self) -> Result<(), TlsError> {
-        let new = Arc::new(load(&self.source)?);
+        let new = load(&self.source)
+            .inspect_err(|_| metrics::counter!(RELOADS, "outcome" => "failure").increment(1))?;
         // Only whole values are stored, so a poisoned lock still guards a good one.
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
+        metrics::counter!(RELOADS, "outcome" => "success").increment(1);
         Ok(())
+    }
+
+    /// Looks at the files every few seconds and loads them when their content has changed, until `stop`. A pair that is
+    /// half written, or does not fit together, leaves the old certificate in use; it is tried again when the files
+    /// change again. Ends at once for a self-signed certificate.
+    pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
+        if self.source == CertSource::SelfSigned {
+            return;
+        }
+        // What failed once is not worth trying, or complaining of, until it changes.
+        let mut failed = None;
+        while stop.run_until_cancelled(tokio::time::sleep(WATCH_INTERVAL)).await.is_some() {
+            let this = Arc::clone(&self);
+            // Files may be on a network: reading them must not hold up requests.
+            let looked = tokio::task::spawn_blocking(move || this.look(failed)).await;
+            failed = looked.unwrap_or(failed);
+        }
+    }
+
+    /// One look; answers the fingerprint of files that cannot be used.
+    fn look(&self, failed: Option<u64>) -> Option<u64> {
+        let CertSource::Files { certificate, private_key } = &self.source else { return None };
+        // A file that is missing for the moment is being replaced.
+        let Ok(files) = Files::read(certificate, private_key) else { return failed };
+        let found = files.fingerprint();
+        if found == self.current.read().unwrap_or_else(PoisonError::into_inner).fingerprint {
+            return None;
+        }
+        if failed == Some(found) {
+            return failed;
+        }
+        match self.reload() {
+            Ok(()) => {
+                tracing::info!("the certificate has changed and is in use");
+                None
+            }
+            Err(error) => {
+                let cause =
+                    std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+                tracing::warn!(error = %format!("{error}{cause}"), "the new certificate cannot be used; the old one stays");
+                Some(found)
+            }
+        }
     }
 
     /// The certificate chain new connections get, leaf first.
@@ -179,7 +261,7 @@ impl CertReloader {
     }
 
     fn current(&self) -> Arc<CertifiedKey> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).key)
     }
 }
 
@@ -209,20 +291,54 @@ pub fn server_config(certificates: Arc<CertReloader>) -> Result<Arc<ServerConfig
     Ok(Arc::new(config))
 }
 
-fn load(source: &CertSource) -> Result<CertifiedKey, TlsError> {
+fn load(source: &CertSource) -> Result<Loaded, TlsError> {
     match source {
-        CertSource::Files { certificate, private_key } => load_files(certificate, private_key),
-        CertSource::SelfSigned => self_signed(),
+        CertSource::Files { certificate, private_key } => {
+            let files = Files::read(certificate, private_key)?;
+            let key = load_files(certificate, private_key, &files)?;
+            Ok(Loaded { key: Arc::new(key), fingerprint: files.fingerprint() })
+        }
+        CertSource::SelfSigned => Ok(Loaded { key: Arc::new(self_signed()?), fingerprint: 0 }),
     }
 }
 
-fn load_files(certificate: &Path, private_key: &Path) -> Result<CertifiedKey, TlsError> {
+/// The bytes of both files, read once, so that what is loaded is what was looked at.
+struct Files {
+    certificate: Vec<u8>,
+    private_key: Vec<u8>,
+}
+
+impl Files {
+    fn read(certificate: &Path, private_key: &Path) -> Result<Self, TlsError> {
+        let read = |what, path: &Path| {
+            let failed =
+                |error| TlsError::File { what, path: path.to_path_buf(), source: pem::Error::Io(error) };
+            let mut bytes = Vec::new();
+            let file = std::fs::File::open(path).map_err(failed)?;
+            file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(failed)?;
+            Ok(bytes)
+        };
+        Ok(Self {
+            certificate: read("a certificate", certificate)?,
+            private_key: read("a private key", private_key)?,
+        })
+    }
+
+    /// Tells contents apart; nobody gains by making two that it does not.
+    fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.certificate, &self.private_key).hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+fn load_files(certificate: &Path, private_key: &Path, files: &Files) -> Result<CertifiedKey, TlsError> {
     let failed = |what, path: &Path, source| TlsError::File { what, path: path.to_path_buf(), source };
-    let chain = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+    let chain = CertificateDer::pem_slice_iter(&files.certificate)
+        .collect::<Result<Vec<_>, _>>()
         .and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) })
         .map_err(|error| failed("a certificate", certificate, error))?;
-    let key = PrivateKeyDer::from_pem_file(private_key)
+    let key = PrivateKeyDer::from_pem_slice(&files.private_key)
         .map_err(|error| failed("a private key", private_key, error))?;
     // Also checks that the key belongs to the first certificate.
     CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|source| TlsError::Pair {
@@ -348,6 +464,32 @@ mod tests {
 
         write_pair(folder.path());
         reloader.reload().unwrap();
+        assert_ne!(reloader.chain(), first);
+    }
+
+    #[test]
+    fn a_changed_pair_is_found_by_its_content_and_a_torn_one_is_tried_once_per_change() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let reloader = CertReloader::new(write_pair(folder.path())).unwrap();
+        let first = reloader.chain();
+        assert_eq!(reloader.look(None), None);
+        write_pair(other.path());
+        let copy = |name: &str| {
+            std::fs::copy(other.path().join(name), folder.path().join(name)).unwrap();
+        };
+        copy("cert.pem");
+        let torn = reloader.look(None);
+        assert!(torn.is_some());
+        assert_eq!(reloader.look(torn), torn);
+        assert_eq!(reloader.chain(), first);
+        let half = std::fs::read(other.path().join("key.pem")).unwrap();
+        std::fs::write(folder.path().join("key.pem"), &half[..half.len() / 2]).unwrap();
+        let half_written = reloader.look(torn);
+        assert!(half_written.is_some() && half_written != torn);
+        std::fs::remove_file(folder.path().join("key.pem")).unwrap();
+        assert_eq!(reloader.look(half_written), half_written, "a missing file is waited for");
+        copy("key.pem");
+        assert_eq!(reloader.look(half_written), None);
         assert_ne!(reloader.chain(), first);
     }
 

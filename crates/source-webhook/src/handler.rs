@@ -10,11 +10,13 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use sink_core::checkpoint::Mode;
-use sink_service::body::{BodyBudget as _, BodyLimits, discard_body, read_body};
+use sink_service::body::{BodyBudget as _, BodyError, BodyLimits, discard_body, read_body};
 use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
+use crate::answers::Answers;
 use crate::budget::{ByteBudget, Share};
+use crate::diag::Diagnostics;
 use crate::encoding::Encoding;
 use crate::intake::{Intake, Offer};
 use crate::payload::{Payload, PayloadError};
@@ -24,6 +26,9 @@ use crate::{health, metrics, payload};
 
 /// How long an attempt may go on after the time for a delivery is over.
 const HANG_TOLERANCE: Duration = Duration::from_secs(5);
+
+/// What a request costs besides its body, about, in bytes.
+const REQUEST_BYTES: usize = 16 << 10;
 
 /// Longest time spent on the rest of a refused body, so that the client sees why; the source gives up at three seconds.
 const DISCARD_TIME: Duration = Duration::from_secs(2);
@@ -53,17 +58,30 @@ pub struct Webhook {
     /// Deliveries outlive their requests: the client may go away, the work is finished all the same.
     deliveries: TaskTracker,
     render_metrics: Box<dyn Fn() -> String + Send + Sync>,
+    diagnostics: Diagnostics,
+    asked: Asked,
     draining: AtomicBool,
 }
 
+/// What anybody may ask.
+#[derive(Default)]
+struct Asked {
+    healthz: Answers,
+    readyz: Answers,
+    varz: Answers,
+    diag: Answers,
+    apply_config: Answers,
+}
+
 impl Webhook {
-    /// Joins the parts; `render_metrics` prints them for `/_/varz`.
+    /// Joins the parts; `render_metrics` prints them for `/_/varz`, `diagnostics` is what `/_/diag` cannot find out.
     #[must_use]
     pub fn new(
         intake: Arc<Intake>,
         config: WebhookConfig,
         deliveries: TaskTracker,
         render_metrics: impl Fn() -> String + Send + Sync + 'static,
+        diagnostics: Diagnostics,
     ) -> Arc<Self> {
         let budget = ByteBudget::new(config.max_in_flight_bytes);
         let render_metrics = Box::new(render_metrics);
@@ -73,6 +91,8 @@ impl Webhook {
             budget,
             deliveries,
             render_metrics,
+            diagnostics,
+            asked: Asked::default(),
             draining: AtomicBool::new(false),
         })
     }
@@ -87,46 +107,106 @@ impl Webhook {
         health::readyz(&self.intake, &self.config.access, self.draining.load(Ordering::Relaxed)).await
     }
 
+    /// What support asks for, as JSON.
+    pub async fn diag(&self) -> String {
+        format!("{:#}\n", self.diagnostics.collect(&self.intake, self.draining.load(Ordering::Relaxed)).await)
+    }
+
     /// Answers one request. Never fails; every outcome is a response.
     pub async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let started = Instant::now();
-        let response = match route(request.uri().path()) {
-            Route::Healthz => {
-                let (status, text) = health::healthz(&self.intake).await;
-                return reply::text(status, text);
-            }
-            Route::Readyz => {
-                let (status, text) = self.readyz().await;
-                return reply::with_type(status, "application/json", text);
-            }
-            Route::Varz => {
-                let content_type = "text/plain; version=0.0.4; charset=utf-8";
-                return reply::with_type(StatusCode::OK, content_type, (self.render_metrics)());
-            }
-            Route::ApplyConfig => {
-                let text = format!("{:#}\n", self.intake.target.configs().to_json());
-                return reply::with_type(StatusCode::OK, "application/json", text);
-            }
-            Route::NotFound => {
+        let route = route(request.uri().path());
+        let (head, body) = request.into_parts();
+        if let Some(response) = self.administer(&route, &head).await {
+            return response;
+        }
+        let response = match route {
+            Route::Feed(path) => self.delivery(path, head, body, started).await,
+            Route::Unsupported(advice) => reply::text(StatusCode::UNSUPPORTED_MEDIA_TYPE, advice),
+            _ => {
                 let text = "not found; a feed posts to /database/schema or /database/schema/table, or uploads files beneath";
                 reply::text(StatusCode::NOT_FOUND, text)
-            }
-            Route::Unsupported(advice) => reply::text(StatusCode::UNSUPPORTED_MEDIA_TYPE, advice),
-            Route::Feed(path) => {
-                let (head, mut body) = request.into_parts();
-                let outcome = Arc::clone(&self).receive(&path, &head, &mut body).await;
-                if let Err(refusal) = &outcome {
-                    let (schema, status) = (&path.schema, refusal.status.as_u16());
-                    tracing::warn!(%schema, status, reason = %refusal.text, "a delivery was refused");
-                    if refusal.status != StatusCode::REQUEST_TIMEOUT {
-                        discard_body(body, DISCARD_TIME).await;
-                    }
-                }
-                reply::response(outcome)
             }
         };
         metrics::answered(response.status(), started.elapsed());
         response
+    }
+
+    /// Answers one request of the listener for operators, which takes no feeds.
+    pub async fn handle_admin(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let route = route(request.uri().path());
+        let (head, _) = request.into_parts();
+        let answered = self.administer(&route, &head).await;
+        answered.unwrap_or_else(|| {
+            let text = "not found; this address serves /_/healthz, /_/readyz, /_/varz, /_/config/apply and /_/diag; feeds \
+                        post to --bindAddr";
+            reply::text(StatusCode::NOT_FOUND, text)
+        })
+    }
+
+    /// What both listeners serve; `None` for everything else.
+    async fn administer(&self, route: &Route, head: &Parts) -> Option<Response<Full<Bytes>>> {
+        Some(match route {
+            Route::Healthz => {
+                let (status, body) = self.asked.healthz.get(|| health::healthz(&self.intake)).await;
+                reply::with_type(status, "text/plain; charset=utf-8", body)
+            }
+            Route::Readyz => {
+                let (status, body) = self.asked.readyz.get(|| self.readyz()).await;
+                reply::with_type(status, "application/json", body)
+            }
+            Route::Varz => {
+                let render = async || (StatusCode::OK, (self.render_metrics)());
+                let (status, body) = self.asked.varz.get(render).await;
+                reply::with_type(status, "text/plain; version=0.0.4; charset=utf-8", body)
+            }
+            Route::ApplyConfig => {
+                let show =
+                    async || (StatusCode::OK, format!("{:#}\n", self.intake.target.configs().to_json()));
+                let (status, body) = self.asked.apply_config.get(show).await;
+                reply::with_type(status, "application/json", body)
+            }
+            Route::Diag if self.may_diagnose(head) => {
+                let (status, body) = self.asked.diag.get(async || (StatusCode::OK, self.diag().await)).await;
+                reply::with_type(status, "application/json", body)
+            }
+            Route::Diag => {
+                let text = "diagnostics need a token for the schema _.diag";
+                reply::text(StatusCode::FORBIDDEN, text)
+            }
+            Route::Feed(_) | Route::Unsupported(_) | Route::NotFound => return None,
+        })
+    }
+
+    /// Whether a request may see diagnostics: the one place that decides.
+    fn may_diagnose(&self, head: &Parts) -> bool {
+        self.config.access.authorize(head, "_", "diag").is_ok()
+    }
+
+    /// Receives a delivery and tells of it; never with the query string, which may hold a token.
+    async fn delivery(
+        self: Arc<Self>,
+        path: FeedPath,
+        head: Parts,
+        mut body: Incoming,
+        started: Instant,
+    ) -> Response<Full<Bytes>> {
+        let mut bytes = 0;
+        let schema = &path.schema;
+        let outcome = Arc::clone(&self).receive(&path, &head, &mut body, &mut bytes).await;
+        let latency_seconds = started.elapsed().as_secs_f64();
+        match &outcome {
+            Ok(()) => tracing::debug!(%schema, status = 200, bytes, latency_seconds, "a delivery was taken"),
+            Err(refusal) => {
+                let status = refusal.status.as_u16();
+                let reason = &refusal.text;
+                tracing::warn!(%schema, status, bytes, latency_seconds, %reason, "a delivery was refused");
+                if refusal.status != StatusCode::REQUEST_TIMEOUT {
+                    discard_body(body, DISCARD_TIME).await;
+                }
+            }
+        }
+        reply::response(outcome)
     }
 
     async fn receive(
@@ -134,6 +214,7 @@ impl Webhook {
         path: &FeedPath,
         head: &Parts,
         body: &mut Incoming,
+        bytes: &mut usize,
     ) -> Result<(), Refusal> {
         let schema = &path.schema;
         self.config.access.authorize(head, schema.database.as_str(), schema.schema.as_str())?;
@@ -148,8 +229,13 @@ impl Webhook {
             total_timeout: self.config.body_timeout,
         };
         let mut share = self.budget.share();
+        // A delivery lives on when its client is gone; so even those with hardly a body must not be any number.
+        if !share.take(REQUEST_BYTES).await {
+            return Err(BodyError::OverBudget.into());
+        }
         let body = read_body(body, limits, &mut share).await?;
         metrics::received(body.len());
+        *bytes = body.len();
         let delivery = Delivery { path: path.clone(), options, encoding, body, share };
         let webhook = Arc::clone(&self);
         let done = self.deliveries.spawn(Box::pin(async move { webhook.deliver(delivery).await }));

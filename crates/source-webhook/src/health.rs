@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use sink_core::checkpoint::overview::SchemaStatus;
+use sink_core::checkpoint::overview::{Counting, SchemaStatus};
 use sink_core::failure::{Failure, chain};
 
 use crate::access::Access;
@@ -61,10 +61,10 @@ fn configuration_json(intake: &Intake) -> Value {
     each.collect()
 }
 
-async fn all_schemas(intake: &Intake) -> Result<Vec<SchemaStatus>, Failure> {
+pub(crate) async fn all_schemas(intake: &Intake) -> Result<Vec<SchemaStatus>, Failure> {
     let mut all = Vec::new();
     for database in intake.target.databases().await {
-        all.extend(intake.checkpoints.overview(&database, false).await?);
+        all.extend(intake.checkpoints.overview(&database, Counting::Quick).await?);
     }
     Ok(all)
 }
@@ -82,7 +82,9 @@ pub fn schema_json(status: &SchemaStatus) -> Value {
         "newest_mark": status.newest_mark.map(|mark| mark.to_string()),
         "leader": status.leader,
         "stall": status.stall,
-        "pending_rows": status.pending_rows,
+        "pending_rows": status.pending.map(|pending| pending.rows),
+        "pending_rows_exact": status.pending.map(|pending| pending.exact),
+        "oldest_pending_seconds": status.pending.and_then(|pending| pending.oldest).map(|age| age.as_secs_f64()),
         "staging_bytes": status.staging_bytes,
         "quarantined_rows": status.quarantined_rows,
     })

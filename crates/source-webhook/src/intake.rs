@@ -8,7 +8,7 @@ use http::StatusCode;
 use sink_core::apply::{Applier as _, Changes, OnRowError, SqlApplier, Unit};
 use sink_core::checkpoint::{Mode, SqlCheckpoints};
 use sink_core::failure::{Disposition, Failure};
-use sink_core::metrics::{count_schema, observe_schema};
+use sink_core::metrics::{count_schema, count_tables, observe_tables, retry_begins, retry_failed};
 use sink_core::model::{Batch, HlcTimestamp, Ident, Mutation, SchemaId, TableId, TableSchema};
 use sink_core::resolver::Resolvers;
 use sink_core::staging::admission::{IncomingRow, TableAdmission};
@@ -123,6 +123,11 @@ impl Intake {
         }
     }
 
+    /// Sizes of what is remembered, for support.
+    pub(crate) fn cache_sizes(&self) -> [(&'static str, usize); 2] {
+        [("admissions", self.lock_admissions().len()), ("schema_states", self.states.count())]
+    }
+
     /// Takes in rows, then the mark. `Ok` means durable.
     ///
     /// # Errors
@@ -137,13 +142,17 @@ impl Intake {
             self.check_skew(newest).await?;
         }
         if !payload.rows.is_empty() {
+            let batches = self.admit(&database, &offer).await?;
+            self.bindings.check(&self.checkpoints, schema, offer.identity()).await?;
+            // Only now is the schema known to exist: a name that anybody may make up must not become a label.
             count_schema(
                 "mutations_received_total",
                 schema,
                 u64::try_from(payload.rows.len()).unwrap_or(u64::MAX),
             );
-            let batches = self.admit(&database, &offer).await?;
-            self.bindings.check(&self.checkpoints, schema, offer.identity()).await?;
+            if let Some(newest) = payload.rows.iter().filter_map(|row| row.time).max() {
+                self.resolvers.note_received(schema, newest);
+            }
             self.store(schema, &batches, mode, deadline).await?;
         }
         match payload.resolved {
@@ -292,6 +301,7 @@ impl Intake {
         deadline: Instant,
     ) -> Result<(), Refusal> {
         let mut attempts = 0;
+        retry_begins();
         loop {
             attempts += 1;
             let result = match mode {
@@ -302,6 +312,7 @@ impl Intake {
             match refusal {
                 StoreError::Refused(refusal) => return Err(refusal),
                 StoreError::Failed(failure) if failure.disposition() == Disposition::Halt => {
+                    retry_failed(&failure, false);
                     return Err(failure.into());
                 }
                 StoreError::Failed(failure) => pause_or_give_up(attempts, deadline, failure).await?,
@@ -325,9 +336,10 @@ impl Intake {
         count_late(state.applied, batches);
         let started = Instant::now();
         let result = self.stager.stage(schema, batches).await;
-        observe_schema("stage_store_duration_seconds", schema, started.elapsed());
+        let tables = || batches.iter().map(|batch| &batch.table.id);
+        observe_tables("stage_store_duration_seconds", schema, tables(), started.elapsed());
         if result.is_err() {
-            count_schema("stage_store_errors_total", schema, 1);
+            count_tables("stage_store_errors_total", schema, tables());
         }
         result.map(drop).map_err(StoreError::Failed)
     }
@@ -390,12 +402,17 @@ impl Intake {
         if mode == Mode::Immediate && state.mode != Some(Mode::Immediate) {
             self.switch(schema, mode).await?;
         }
+        self.resolvers.note_received(schema, at);
         let mut attempts = 0;
+        retry_begins();
         loop {
             attempts += 1;
             match self.stager.mark(schema, at).await {
                 Ok(()) => break,
-                Err(failure) if failure.disposition() == Disposition::Halt => return Err(failure.into()),
+                Err(failure) if failure.disposition() == Disposition::Halt => {
+                    retry_failed(&failure, false);
+                    return Err(failure.into());
+                }
                 Err(failure) => pause_or_give_up(attempts, deadline, failure).await?,
             }
         }
@@ -464,7 +481,9 @@ impl From<Failure> for StoreError {
 /// Waits before the next attempt, or passes the failure on if there is no time for one.
 async fn pause_or_give_up(attempts: u32, deadline: Instant, failure: Failure) -> Result<(), Refusal> {
     let pause = RETRY_PAUSE.0.saturating_mul(2_u32.saturating_pow(attempts.min(8) - 1)).min(RETRY_PAUSE.1);
-    if Instant::now() + pause >= deadline {
+    let again = Instant::now() + pause < deadline;
+    retry_failed(&failure, again);
+    if !again {
         return Err(failure.into());
     }
     tokio::time::sleep(pause).await;

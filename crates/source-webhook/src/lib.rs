@@ -11,8 +11,10 @@
 //! to change; the source shows it to its operator.
 
 pub mod access;
+mod answers;
 pub mod auth;
 pub mod budget;
+pub mod diag;
 pub mod encoding;
 pub mod feed_bindings;
 pub mod handler;

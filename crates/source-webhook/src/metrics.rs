@@ -20,7 +20,7 @@ pub const METRICS: &[Metric] = &[
         help: "Time from a request's head to its answer.",
     },
     Metric {
-        name: "http_payload_in_bytes",
+        name: "http_payload_in_bytes_total",
         kind: Kind::Histogram,
         unit: Unit::Bytes,
         labels: "",
@@ -67,7 +67,7 @@ pub(crate) fn answered(status: http::StatusCode, elapsed: std::time::Duration) {
 
 pub(crate) fn received(bytes: usize) {
     // Exact up to 2^53 bytes.
-    histogram!("http_payload_in_bytes").record(f64::from(u32::try_from(bytes).unwrap_or(u32::MAX)));
+    histogram!("http_payload_in_bytes_total").record(f64::from(u32::try_from(bytes).unwrap_or(u32::MAX)));
 }
 
 pub(crate) fn refreshed(at: std::time::Duration) {

@@ -42,7 +42,7 @@ pub fn response(outcome: Result<(), Refusal>) -> Response<Full<Bytes>> {
 /// A plain text response.
 #[must_use]
 pub fn text(status: StatusCode, text: impl Into<String>) -> Response<Full<Bytes>> {
-    with_type(status, "text/plain; charset=utf-8", text)
+    with_type(status, "text/plain; charset=utf-8", text.into())
 }
 
 /// A response of some type.
@@ -50,9 +50,9 @@ pub fn text(status: StatusCode, text: impl Into<String>) -> Response<Full<Bytes>
 pub fn with_type(
     status: StatusCode,
     content_type: &'static str,
-    body: impl Into<String>,
+    body: impl Into<Bytes>,
 ) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body.into())));
+    let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
     if status == StatusCode::UNAUTHORIZED {

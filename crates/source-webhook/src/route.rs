@@ -29,6 +29,8 @@ pub enum Route {
     Varz,
     /// `/_/config/apply`: what `apply_config` says of tables.
     ApplyConfig,
+    /// `/_/diag`: what support asks for.
+    Diag,
     /// Nothing of ours.
     NotFound,
 }
@@ -111,6 +113,7 @@ pub fn route(path: &str) -> Route {
         ["_", "readyz"] => Route::Readyz,
         ["_", "varz"] => Route::Varz,
         ["_", "config", "apply"] => Route::ApplyConfig,
+        ["_", "diag"] => Route::Diag,
         ["_", ..] => Route::NotFound,
         segments if (2..=MAX_SEGMENTS).contains(&segments.len()) => {
             let decoded: Option<Vec<String>> = segments.iter().map(|segment| name(segment)).collect();
@@ -239,6 +242,7 @@ mod tests {
             Route::Readyz => "readyz".into(),
             Route::Varz => "varz".into(),
             Route::ApplyConfig => "apply config".into(),
+            Route::Diag => "diag".into(),
             Route::NotFound => "-".into(),
         }
     }

@@ -58,6 +58,12 @@ impl SchemaStates {
         Ok(state)
     }
 
+    /// How many schemas are remembered.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        lock(&self.states).len()
+    }
+
     /// Forgets a state that turned out to be wrong.
     pub fn forget(&self, schema: &SchemaId) {
         lock(&self.states).remove(schema);

@@ -22,6 +22,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 pub enum Signal {
     /// Reload.
     Hup,
+    /// Diagnostics to the log.
+    Usr1,
     /// Stop; PostgreSQL: fast shutdown.
     Int,
     /// PostgreSQL: immediate shutdown.
@@ -40,6 +42,7 @@ impl Signal {
     fn name(self) -> &'static str {
         match self {
             Signal::Hup => "HUP",
+            Signal::Usr1 => "USR1",
             Signal::Int => "INT",
             Signal::Quit => "QUIT",
             Signal::Term => "TERM",

@@ -46,6 +46,8 @@ const PACKAGES: &[Allowed] = &[
         ],
         drivers: DRIVERS,
     },
+    // cargo-fuzz targets, outside the workspace.
+    Allowed { package: "cdc-sink-fuzz", ours: &["tests"], drivers: &[] },
     Allowed { package: "xtask", ours: &[], drivers: &[] },
 ];
 

@@ -81,6 +81,14 @@ impl Leases {
         self.lock().len()
     }
 
+    /// The names of the leases this process holds, sorted.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.lock().keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
     /// Lets a lease expire: whoever worked under it is gone.
     pub fn stop_renewing(&self, name: &str) {
         self.drop_lease(name);

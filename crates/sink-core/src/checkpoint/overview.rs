@@ -25,12 +25,37 @@ pub struct SchemaStatus {
     pub leader: Option<String>,
     /// Why the target refuses the next rows, if it does.
     pub stall: Option<String>,
-    /// Rows waiting in staging; `None` if counting them took too long.
-    pub pending_rows: Option<u64>,
+    /// Rows waiting in staging; `None` if looking took too long.
+    pub pending: Option<Pending>,
+    /// How far the newest mark or, if it is newer, the applied time is behind the database's clock: the age of the
+    /// newest promise that is durable here. `None` before the first.
+    pub staged_lag: Option<Duration>,
+    /// The database's clock, as time since 1970.
+    pub now: Duration,
     /// Space taken by its staging tables, in bytes; `None` where the product does not say.
     pub staging_bytes: Option<u64>,
     /// Rows in quarantine.
     pub quarantined_rows: u64,
+}
+
+/// What waits in the staging tables of a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pending {
+    /// Rows after the applied time.
+    pub rows: u64,
+    /// Whether `rows` was counted, and not estimated from the server's statistics.
+    pub exact: bool,
+    /// Age of the oldest by the database's clock; `None` if there is none.
+    pub oldest: Option<Duration>,
+}
+
+/// How thoroughly pending rows are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counting {
+    /// Up to ten thousand, and an estimate beyond: for probes and metrics.
+    Quick,
+    /// All of them, for as long as an operator waits; else as [`Self::Quick`].
+    Exact,
 }
 
 /// What a reset does.

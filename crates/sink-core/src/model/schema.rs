@@ -201,6 +201,12 @@ impl DatabaseSchema {
         self.tables.get(schema).into_iter().flat_map(HashMap::values)
     }
 
+    /// Tables of all schemas.
+    #[must_use]
+    pub fn table_count(&self) -> usize {
+        self.tables.values().map(HashMap::len).sum()
+    }
+
     /// Whether the schema has any table.
     #[must_use]
     pub fn has_schema(&self, schema: &SchemaId) -> bool {

@@ -80,6 +80,7 @@ impl<S: Stager, A: Applier, C: CheckpointStore> CatchUp<'_, S, A, C> {
     pub async fn pass(&self, standing: &mut Standing, pace: &mut Pace) -> Result<Progress, Failure> {
         let mut progress = Progress::default();
         let mut frontier = Frontier::at(standing.applied);
+        metrics::set_now("resolve_last_check_secondns", self.schema);
         let Some(mark) = self.stager.newest_mark(self.schema, frontier.applied()).await? else {
             // Woken for a mark that we do not see: an operator may have moved the frontier back.
             self.reread(standing).await?;
@@ -105,6 +106,7 @@ impl<S: Stager, A: Applier, C: CheckpointStore> CatchUp<'_, S, A, C> {
                     progress.rows += applied.rows;
                     progress.quarantined += applied.quarantined;
                     metrics::count_schema("resolve_flush_success_total", self.schema, 1);
+                    metrics::set_now("resolve_flush_success_seconds", self.schema);
                     metrics::set_time("resolve_applied_hlc_seconds", self.schema, slice.upto);
                 }
                 Err(failure) => {

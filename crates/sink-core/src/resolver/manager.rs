@@ -8,12 +8,13 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::observer::{self, Observer};
 use super::task::Task;
 use crate::apply::{OnRowError, SqlApplier};
 use crate::checkpoint::{Leases, SqlCheckpoints};
 use crate::failure::chain;
 use crate::metrics;
-use crate::model::SchemaId;
+use crate::model::{HlcTimestamp, SchemaId};
 use crate::staging::SqlStager;
 use crate::staging::sql::guard::purge_guards;
 use crate::target::Target;
@@ -78,6 +79,7 @@ pub struct Resolvers {
     config: ResolverConfig,
     stop: CancellationToken,
     tasks: TaskTracker,
+    observer: Observer,
 }
 
 impl Resolvers {
@@ -95,7 +97,18 @@ impl Resolvers {
         let checkpoints = SqlCheckpoints::new(Arc::clone(&target));
         let wakes = Mutex::default();
         let engine = Arc::new(Engine { target, stager, applier, checkpoints, leases, wakes });
-        Self { engine, config, stop, tasks }
+        Self { engine, config, stop, tasks, observer: Observer::default() }
+    }
+
+    /// A row or mark of this time has arrived for a schema that exists.
+    pub fn note_received(&self, schema: &SchemaId, at: HlcTimestamp) {
+        self.observer.note_received(schema, at);
+    }
+
+    /// Schemas that have a resolver at the moment.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.engine.wakes().len()
     }
 
     /// There may be a new mark for this schema.
@@ -141,7 +154,13 @@ impl Resolvers {
                 self.purge_guards().await;
             }
         };
-        let all = async { tokio::join!(marks, schemas, guards) };
+        let figures = async {
+            loop {
+                self.observer.observe(&self.engine.target, &self.engine.checkpoints).await;
+                tokio::time::sleep(observer::INTERVAL).await;
+            }
+        };
+        let all = async { tokio::join!(marks, schemas, guards, figures) };
         stop.run_until_cancelled(Box::pin(all)).await;
     }
 

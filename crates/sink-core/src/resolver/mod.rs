@@ -6,6 +6,7 @@
 pub mod catch_up;
 pub mod frontier;
 pub mod manager;
+mod observer;
 mod retirer;
 mod task;
 

@@ -103,6 +103,7 @@ impl Task {
         loop {
             // Dropping a running pass is safe: the server finishes or undoes its statement, and whoever leads next
             // reads the frontier first. On shutdown the pass is let to its end; the grace period bounds it.
+            metrics::retry_begins();
             let mut changes = self.engine.schema_changes(&self.schema).await;
             let Some(result) = lost.run_until_cancelled(work.pass(standing, &mut pace)).await else {
                 return Ok(Ended::Lost);
@@ -117,7 +118,9 @@ impl Task {
                     self.wait_for_mark(lost).await;
                 }
                 Err(error) => {
-                    if error.disposition() == Disposition::Fenced {
+                    let fenced = error.disposition() == Disposition::Fenced;
+                    metrics::retry_failed(&error, !fenced);
+                    if fenced {
                         return Ok(Ended::Lost);
                     }
                     let pause = self.note(&mut failures, standing, &error).await;

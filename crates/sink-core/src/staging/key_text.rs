@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 /// A JSON value in one spelling: strings with the escapes of our own writer, everything else as it came.
-pub(super) fn canonical(value: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn canonical(value: &str) -> Cow<'_, str> {
     if !value.starts_with('"') {
         return Cow::Borrowed(value);
     }
@@ -16,7 +17,8 @@ pub(super) fn canonical(value: &str) -> Cow<'_, str> {
 }
 
 /// A JSON number in one spelling: CockroachDB keeps the zeros of `1.0` and `1.00`, which are one key.
-pub(super) fn canonical_number(value: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn canonical_number(value: &str) -> Cow<'_, str> {
     if value.starts_with('"') {
         return canonical(value);
     }

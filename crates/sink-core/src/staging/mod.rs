@@ -2,7 +2,7 @@
 
 pub mod admission;
 pub mod json_text;
-mod key_text;
+pub mod key_text;
 pub mod names;
 pub mod sql;
 mod value_kind;

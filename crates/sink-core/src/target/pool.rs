@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPool, PgPoolOptions};
@@ -14,6 +14,7 @@ use super::dialect::{Dialect, Product, StagingArea, dialect};
 use super::schema_watcher::SchemaWatcher;
 use crate::apply_config::ApplyConfigs;
 use crate::failure::{Disposition, Failure, Place};
+use crate::metrics;
 use crate::model::{Ident, SchemaId, TableId};
 
 /// Longest wait for a connection before the target counts as unreachable.
@@ -65,8 +66,25 @@ pub struct Database {
     /// One connection that queues behind nothing: renewing leases.
     leases: PgPool,
     permits: Arc<Semaphore>,
+    /// `host:port`, the label of metrics.
+    host: Arc<str>,
     schema: SchemaWatcher,
     configs: Arc<ApplyConfigs>,
+}
+
+/// A pool of connections as it is at the moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolState {
+    /// The database its connections are for.
+    pub database: Ident,
+    /// `work`; `control` for marks and looks; `leases`.
+    pub pool: &'static str,
+    /// Most connections it may have.
+    pub max: u32,
+    /// Connections open or being made.
+    pub size: u32,
+    /// Open connections that nobody uses.
+    pub idle: u32,
 }
 
 /// A connection and the permit that bounds how many there are.
@@ -221,6 +239,22 @@ impl Target {
         self.databases.lock().await.values().cloned().collect()
     }
 
+    /// `host:port` of the server, the label of its metrics.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.home.host
+    }
+
+    /// The pools of the databases opened so far. Databases that share pools are shown as one.
+    pub async fn pools(&self) -> Vec<PoolState> {
+        let mut databases = self.databases().await;
+        databases.sort_by(|a, b| a.name.cmp(&b.name));
+        if self.product == Product::CockroachDb {
+            databases = vec![Arc::clone(&self.home)];
+        }
+        databases.iter().flat_map(|database| database.pools()).collect()
+    }
+
     /// One round trip, to tell whether the target answers.
     ///
     /// # Errors
@@ -249,7 +283,10 @@ impl Database {
         (permits, configs): (&Arc<Semaphore>, &Arc<ApplyConfigs>),
         shared: Option<&Self>,
     ) -> Self {
+        let host: Arc<str> = format!("{}:{}", options.get_host(), options.get_port()).into();
+        metrics::begin_host(&host);
         let pool = |connections: u32| {
+            let host = Arc::clone(&host);
             PgPoolOptions::new()
                 .max_connections(connections)
                 .min_connections(0)
@@ -257,6 +294,10 @@ impl Database {
                 // A wait that matters ends in an error of ours; the driver's warning names nothing.
                 .acquire_slow_threshold(ACQUIRE_TIMEOUT * 10)
                 .test_before_acquire(false)
+                .after_connect(move |_, _| {
+                    metrics::connected(&host);
+                    Box::pin(std::future::ready(Ok(())))
+                })
                 .before_acquire(|connection, _| Box::pin(no_transaction(connection)))
                 .idle_timeout(IDLE_TIMEOUT)
                 .max_lifetime(MAX_LIFETIME)
@@ -273,6 +314,7 @@ impl Database {
             control,
             leases,
             permits: Arc::clone(permits),
+            host,
             schema: SchemaWatcher::default(),
             configs: Arc::clone(configs),
             name,
@@ -314,13 +356,37 @@ impl Database {
     /// # Errors
     /// If none is free in time or the server cannot be reached.
     pub async fn connection(&self) -> Result<Connection, Failure> {
+        let started = Instant::now();
+        let acquired = self.acquire().await;
+        metrics::acquired(&self.host, started.elapsed(), acquired.is_ok());
+        acquired
+    }
+
+    async fn acquire(&self) -> Result<Connection, Failure> {
         const ACQUIRE: &str = "get a connection to the target";
-        let permit = tokio::time::timeout(ACQUIRE_TIMEOUT, Arc::clone(&self.permits).acquire_owned())
-            .await
-            .map_err(|_| Failure::new(Disposition::Retry, ACQUIRE, "all connections are busy"))?
-            .map_err(|e| Failure::new(Disposition::Halt, ACQUIRE, e))?;
+        let permit = match Arc::clone(&self.permits).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                metrics::waited_for_connection(&self.host);
+                tokio::time::timeout(ACQUIRE_TIMEOUT, Arc::clone(&self.permits).acquire_owned())
+                    .await
+                    .map_err(|_| Failure::new(Disposition::Retry, ACQUIRE, "all connections are busy"))?
+                    .map_err(|e| Failure::new(Disposition::Halt, ACQUIRE, e))?
+            }
+        };
         let inner = self.pool.acquire().await.map_err(|e| failure(ACQUIRE, e))?;
         Ok(Connection { inner, _permit: permit })
+    }
+
+    fn pools(&self) -> [PoolState; 3] {
+        let state = |pool: &'static str, connections: &PgPool| PoolState {
+            database: self.name.clone(),
+            pool,
+            max: connections.options().get_max_connections(),
+            size: connections.size(),
+            idle: u32::try_from(connections.num_idle()).unwrap_or(u32::MAX),
+        };
+        [state("work", &self.pool), state("control", &self.control), state("leases", &self.leases)]
     }
 
     /// The connection that queues behind nothing.

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{BoxError, CONNECTIONS, HANDLER_PANICS, HttpLimits, Peer, Shared};
+use super::{BoxError, CONNECTIONS, HANDLER_PANICS, HttpLimits, HttpStats, Peer, REQUESTS, Shared};
 
 /// The smallest read buffer hyper accepts for HTTP/1.1, in bytes.
 const SMALLEST_BUFFER: usize = 8 * 1024;
@@ -42,7 +43,7 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let _open = Open::new();
+    let _open = Open::new(Arc::clone(&shared.stats));
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "can't set TCP_NODELAY");
     }
@@ -100,8 +101,9 @@ where
 {
     let (traffic, watched) = watch::channel(Traffic::default());
     let traffic = Arc::new(traffic);
+    let stats = Arc::clone(&shared.stats);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        let busy = Busy::new(Arc::clone(&traffic));
+        let busy = Busy::new(Arc::clone(&traffic), Arc::clone(&stats));
         request.extensions_mut().insert(peer);
         let handler = handler.clone();
         async move {
@@ -237,20 +239,24 @@ struct Traffic {
 }
 
 /// Counts one request as in flight for as long as it lives.
-struct Busy(Arc<watch::Sender<Traffic>>);
+struct Busy(Arc<watch::Sender<Traffic>>, Arc<HttpStats>);
 
 impl Busy {
-    fn new(traffic: Arc<watch::Sender<Traffic>>) -> Self {
+    fn new(traffic: Arc<watch::Sender<Traffic>>, stats: Arc<HttpStats>) -> Self {
+        stats.requests.fetch_add(1, Ordering::Relaxed);
+        metrics::gauge!(REQUESTS).increment(1.0);
         traffic.send_modify(|t| {
             t.in_flight += 1;
             t.served = true;
         });
-        Self(traffic)
+        Self(traffic, stats)
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
+        self.1.requests.fetch_sub(1, Ordering::Relaxed);
+        metrics::gauge!(REQUESTS).decrement(1.0);
         self.0.send_modify(|t| t.in_flight -= 1);
     }
 }
@@ -276,17 +282,19 @@ async fn quiet(mut traffic: watch::Receiver<Traffic>, first: Duration, later: Du
 }
 
 /// Counts an open connection in the gauge.
-struct Open;
+struct Open(Arc<HttpStats>);
 
 impl Open {
-    fn new() -> Self {
+    fn new(stats: Arc<HttpStats>) -> Self {
+        stats.connections.fetch_add(1, Ordering::Relaxed);
         metrics::gauge!(CONNECTIONS).increment(1.0);
-        Self
+        Self(stats)
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
         metrics::gauge!(CONNECTIONS).decrement(1.0);
     }
 }

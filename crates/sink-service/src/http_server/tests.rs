@@ -97,7 +97,8 @@ async fn start(limits: HttpLimits, tls: Option<Arc<ServerConfig>>, grace: Durati
     let (sender, events) = mpsc::channel(100);
     let gate = Arc::new(Semaphore::new(0));
     let stage = Stage { events: sender, gate: Arc::clone(&gate) };
-    let server = HttpServer { listener, tls, limits, shutdown: shutdown.clone(), grace };
+    let server =
+        HttpServer { listener, tls, limits, shutdown: shutdown.clone(), grace, stats: Arc::default() };
     let mut served = JoinSet::new();
     served.spawn(server.serve(move |request| stage.clone().handle(request)));
     Running { address, shutdown, served, events, gate, clients: JoinSet::new() }

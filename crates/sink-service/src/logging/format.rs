@@ -256,7 +256,7 @@ impl fmt::Display for Stamp {
 }
 
 /// A time as RFC 3339 writes it, in UTC, with microseconds.
-struct Rfc3339(OffsetDateTime);
+pub(super) struct Rfc3339(pub(super) OffsetDateTime);
 
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -83,11 +83,21 @@ impl Applier for SqlApplier {
         let result = tokio::time::timeout(LONGEST_ANSWER, Box::pin(work)).await.unwrap_or_else(|elapsed| {
             Err(Failure::new(Disposition::Retry, "wait for the target to apply rows", elapsed))
         });
+        let result = result.map_err(|e| e.in_database(&unit.schema.database));
         match &result {
-            Ok(_) => metrics::observe_schema("apply_duration_seconds", unit.schema, started.elapsed()),
-            Err(_) => metrics::count_schema("apply_errors_total", unit.schema, 1),
+            Ok(_) => {
+                let tables = match unit.changes {
+                    Changes::Rows(batches) => batches,
+                    Changes::Staged { .. } => &[],
+                };
+                let tables = tables.iter().map(|batch| &batch.table.id);
+                metrics::observe_tables("apply_duration_seconds", unit.schema, tables, started.elapsed());
+            }
+            Err(error) => {
+                metrics::count_tables("apply_errors_total", unit.schema, error.place().table.as_ref());
+            }
         }
-        result.map_err(|e| e.in_database(&unit.schema.database))
+        result
     }
 
     async fn flush(&self) -> Result<(), Failure> {

@@ -1,11 +1,13 @@
 //! Reads and repairs the state of schemas in the staging area.
 
+mod pending;
+
 use std::time::Duration;
 
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
-use super::{Reset, ResetDone, SchemaStatus};
+use super::{Counting, Reset, ResetDone, SchemaStatus};
 use crate::checkpoint::SqlCheckpoints;
 use crate::failure::{Disposition, Failure};
 use crate::model::{HlcTimestamp, Ident, SchemaId};
@@ -13,18 +15,19 @@ use crate::staging::sql::timestamp;
 use crate::target::Product;
 use crate::target::pool::{Database, failure};
 
-const READ: &str = "read the state of schemas";
+pub(super) const READ: &str = "read the state of schemas";
 const RESET: &str = "reset a schema";
 
-/// Longest time spent counting the pending rows of one schema.
-const COUNT_TIMEOUT: Duration = Duration::from_secs(5);
-
 impl SqlCheckpoints {
-    /// The state of every schema of a database; with `count`, pending rows are counted.
+    /// The state of every schema of a database.
     ///
     /// # Errors
     /// If a query fails.
-    pub async fn overview(&self, database: &Database, count: bool) -> Result<Vec<SchemaStatus>, Failure> {
+    pub async fn overview(
+        &self,
+        database: &Database,
+        counting: Counting,
+    ) -> Result<Vec<SchemaStatus>, Failure> {
         let area = database.area();
         let sql = format!(
             "SELECT f.target_db, f.target_schema, f.mode, f.applied_nanos, f.applied_logical, \
@@ -36,7 +39,7 @@ impl SqlCheckpoints {
              AND m.target_schema = f.target_schema ORDER BY m.source_nanos DESC, m.source_logical DESC LIMIT 1), \
              (SELECT s.reason FROM {stalls} s WHERE s.target_db = f.target_db AND s.target_schema = f.target_schema), \
              (SELECT count(*) FROM {quarantine} q WHERE q.target_db = f.target_db AND q.target_schema = f.target_schema) \
-             FROM {frontiers} f ORDER BY 1, 2",
+             FROM {frontiers} f WHERE f.target_db = $1 ORDER BY 1, 2",
             marks = area.table("pending_timestamps"),
             stalls = area.table("stalls"),
             quarantine = area.table("quarantine"),
@@ -44,6 +47,7 @@ impl SqlCheckpoints {
         );
         let mut connection = database.connection().await?;
         let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(database.name().as_str())
             .fetch_all(&mut *connection)
             .await
             .map_err(|e| failure(READ, e))?;
@@ -52,10 +56,7 @@ impl SqlCheckpoints {
             let mut status = status_of(row)?;
             status.leader = self.leader_of(&status.schema).await?;
             status.staging_bytes = staging_bytes(&mut connection, database, &status.schema).await?;
-            if count {
-                let pending = pending_rows(&mut connection, database, &status.schema, status.applied);
-                status.pending_rows = tokio::time::timeout(COUNT_TIMEOUT, pending).await.ok().transpose()?;
-            }
+            status.pending = pending::look(&mut connection, database, &status, counting).await?;
             all.push(status);
         }
         Ok(all)
@@ -151,23 +152,29 @@ fn status_of(row: &PgRow) -> Result<SchemaStatus, Failure> {
         Some(nanos) => Some(timestamp(nanos, row.get::<Option<i64>, _>(8).unwrap_or(0))?),
         None => None,
     };
-    let source_time = Duration::from_nanos(applied.nanos().unsigned_abs()).as_secs_f64();
+    let now = seconds(row.get(6)).unwrap_or_default();
+    let lag_of = |at: HlcTimestamp| {
+        let source_time = Duration::from_nanos(at.nanos().unsigned_abs());
+        (at > HlcTimestamp::ZERO).then(|| now.saturating_sub(source_time))
+    };
     Ok(SchemaStatus {
         schema: SchemaId { database: ident(0)?, schema: ident(1)? },
         mode: row.get(2),
         applied,
         applied_ago: row.get::<Option<f64>, _>(5).and_then(seconds),
-        lag: (applied > HlcTimestamp::ZERO).then(|| seconds(row.get::<f64, _>(6) - source_time)).flatten(),
+        lag: lag_of(applied),
+        staged_lag: lag_of(newest_mark.map_or(applied, |mark| mark.max(applied))),
+        now,
         newest_mark,
         leader: None,
         stall: row.get(9),
-        pending_rows: None,
+        pending: None,
         staging_bytes: None,
         quarantined_rows: u64::try_from(row.get::<i64, _>(10)).unwrap_or(0),
     })
 }
 
-async fn staging_tables(
+pub(super) async fn staging_tables(
     connection: &mut PgConnection,
     database: &Database,
     schema: &SchemaId,
@@ -198,26 +205,6 @@ async fn staging_bytes(
     let query = bound(sql, schema).bind(database.area().name().to_string());
     let row = query.fetch_one(connection).await.map_err(|e| failure(READ, e))?;
     Ok(u64::try_from(row.get::<i64, _>(0)).ok())
-}
-
-async fn pending_rows(
-    connection: &mut PgConnection,
-    database: &Database,
-    schema: &SchemaId,
-    applied: HlcTimestamp,
-) -> Result<u64, Failure> {
-    let mut total = 0;
-    for table in staging_tables(connection, database, schema).await? {
-        let sql = format!(
-            "SELECT count(*) FROM {} WHERE (nanos, logical) > ($1, $2)",
-            database.area().table(&table)
-        );
-        let query =
-            sqlx::query_scalar(AssertSqlSafe(sql)).bind(applied.nanos()).bind(i64::from(applied.logical()));
-        let rows: i64 = query.fetch_one(&mut *connection).await.map_err(|e| failure(READ, e))?;
-        total += u64::try_from(rows).unwrap_or(0);
-    }
-    Ok(total)
 }
 
 /// Removes staged rows up to `upto`; answers how many of them were after `applied`.

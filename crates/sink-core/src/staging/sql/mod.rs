@@ -102,6 +102,7 @@ impl SqlStager {
             sqlx::query(AssertSqlSafe(sql)).bind(schema.database.as_str()).bind(schema.schema.as_str());
         query.execute(database.control()).await.map_err(|e| failure("create the frontier", e))?;
         lock(&self.frontiers).insert(schema.clone());
+        metrics::begin_schema(schema);
         Ok(())
     }
 
@@ -128,6 +129,15 @@ impl SqlStager {
         }
         chunks.sort_by(|a, b| a.staged.staging_table.cmp(&b.staged.staging_table));
         Ok(chunks)
+    }
+
+    /// Sizes of what is remembered, for support.
+    #[must_use]
+    pub fn cache_sizes(&self) -> Vec<(&'static str, usize)> {
+        let mut sizes = self.registry.cache_sizes().to_vec();
+        sizes.push(("frontiers", lock(&self.frontiers).len()));
+        sizes.push(("replayed_tables", lock(&self.replayed).len()));
+        sizes
     }
 
     /// One statement needs no transaction of its own; several share one, so that there is one wait for the disk.
@@ -208,7 +218,10 @@ impl Stager for SqlStager {
             .bind(schema.schema.as_str())
             .bind(at.nanos())
             .bind(i64::from(at.logical()));
-        query.execute(database.control()).await.map(drop).map_err(|e| failure(MARK, e))
+        let started = Instant::now();
+        let done = query.execute(database.control()).await.map(drop).map_err(|e| failure(MARK, e));
+        metrics::marked(schema, at, started.elapsed(), done.is_ok());
+        done
     }
 
     async fn newest_mark(

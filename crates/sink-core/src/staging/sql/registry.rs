@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use super::super::Window;
 use super::super::names::{self, bucket_end, bucket_of};
 use crate::failure::{Disposition, Failure, Place};
+use crate::metrics;
 use crate::model::{Batch, Change, HlcTimestamp, Ident, SchemaId, Shape, TableId, TableSchema};
 use crate::target::pool::{Database, failure, run_ddl};
 
@@ -234,6 +235,13 @@ impl Registry {
         self.staged_table(database, staging_table).await
     }
 
+    /// Sizes of what is remembered, for support.
+    #[must_use]
+    pub fn cache_sizes(&self) -> [(&'static str, usize); 2] {
+        let known = self.lock();
+        [("staging_tables", known.by_name.len()), ("shapes", known.shapes.len())]
+    }
+
     /// Forgets the tables of a schema, because somebody dropped one.
     pub fn forget(&self, schema: &SchemaId) {
         let mut known = self.lock();
@@ -289,6 +297,7 @@ impl Registry {
     }
 
     fn remember_table(&self, staged: StagedTable) -> Arc<StagedTable> {
+        metrics::begin_table(&staged.table);
         let staged = Arc::new(staged);
         let mut known = self.lock();
         known.by_table.insert(staged.table.clone(), Arc::clone(&staged));
