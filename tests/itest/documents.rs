@@ -17,15 +17,6 @@ pub(crate) fn all() -> Vec<Scenario> {
     ]
 }
 
-const DOCUMENTS: [&str; 6] = [
-    "README.md",
-    "CONTRIBUTING.md",
-    "docs/feeds.md",
-    "docs/operations.md",
-    "docs/guarantees.md",
-    "docs/security.md",
-];
-
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
 }
@@ -35,11 +26,29 @@ fn folder() -> PathBuf {
     std::env::var("CDC_TEST_BIN_DIR").map_or_else(|_| root().join("target/debug"), PathBuf::from)
 }
 
+/// Every document: those at the top and all under `docs`.
+fn documents() -> Result<Vec<PathBuf>> {
+    let mut found = vec![root().join("README.md"), root().join("CONTRIBUTING.md")];
+    let mut folders = vec![root().join("docs")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                found.push(path);
+            }
+        }
+    }
+    ensure!(found.len() > 10, "only {} documents were found", found.len());
+    Ok(found)
+}
+
 /// The fenced blocks of one language in all documents.
 fn blocks(language: &str) -> Result<Vec<String>> {
     let mut found = Vec::new();
-    for document in DOCUMENTS {
-        let text = std::fs::read_to_string(root().join(document)).with_context(|| document.to_owned())?;
+    for document in documents()? {
+        let text = std::fs::read_to_string(&document).with_context(|| document.display().to_string())?;
         let fence = format!("```{language}\n");
         found.extend(
             text.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap_or_default().to_owned()),

@@ -16,6 +16,7 @@ mod behaviours_truth;
 mod connections;
 mod consistency;
 mod crashes;
+mod documented;
 mod documents;
 mod feeds;
 mod feeds_chaos;
@@ -29,6 +30,7 @@ mod names;
 mod operate;
 mod posting;
 mod service;
+mod service_metrics;
 mod stalls;
 mod support;
 mod tokens;
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         connections::all(),
         consistency::all(),
         crashes::all(),
+        documented::all(),
         documents::all(),
         feeds::all(),
         feeds_chaos::all(),
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         names::all(),
         operate::all(),
         service::all(),
+        service_metrics::all(),
         stalls::all(),
     ];
     tests::harness::runner::run(topics.into_iter().flatten().collect())

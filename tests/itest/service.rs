@@ -1,8 +1,7 @@
 //! The process as its operators see it: the listener of their own, diagnostics, certificates that change under it,
 //! metrics against their documentation, and logs that machines read.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -24,7 +23,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::operate::run;
-use crate::posting::{Feed, SOON, row, webhook};
+use crate::posting::{Feed, SOON, webhook};
 
 /// The scenarios of this file.
 pub(crate) fn all() -> Vec<Scenario> {
@@ -32,8 +31,6 @@ pub(crate) fn all() -> Vec<Scenario> {
         scenario("service_operators_have_a_listener_of_their_own", &[Need::Postgres], own_listener),
         scenario("service_diagnostics_tell_all_but_secrets", &[Need::Postgres], diagnostics),
         scenario("service_certificates_change_while_connections_are_open", &[Need::Postgres], rotation),
-        scenario("service_metrics_are_those_that_are_documented", &[Need::Postgres], documented_metrics),
-        scenario("service_pending_rows_are_counted_and_estimated", &[Need::Postgres], pending),
         scenario("service_log_lines_are_what_their_format_says", &[Need::Postgres], log_formats),
     ]
 }
@@ -182,13 +179,13 @@ fn check_diagnostics(diag: &Value, database: &str) -> Result<()> {
 }
 
 /// A certificate for localhost and its key, as PEM.
-struct Pair {
-    certificate: String,
-    key: String,
-    der: CertificateDer<'static>,
+pub(crate) struct Pair {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+    pub(crate) der: CertificateDer<'static>,
 }
 
-fn pair() -> Result<Pair> {
+pub(crate) fn pair() -> Result<Pair> {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])?;
     Ok(Pair {
         certificate: made.cert.pem(),
@@ -198,7 +195,7 @@ fn pair() -> Result<Pair> {
 }
 
 /// A connection that trusts exactly one certificate.
-async fn connect_tls(
+pub(crate) async fn connect_tls(
     process: &ServiceProcess,
     trusted: &Pair,
     tasks: &mut JoinSet<()>,
@@ -216,7 +213,7 @@ async fn connect_tls(
     Ok(sender)
 }
 
-async fn ask(sender: &mut http1::SendRequest<Full<Bytes>>, path: &str) -> Result<String> {
+pub(crate) async fn ask(sender: &mut http1::SendRequest<Full<Bytes>>, path: &str) -> Result<String> {
     let request = Request::get(path).header("host", "localhost").body(Full::new(Bytes::new()))?;
     let (head, body) = sender.send_request(request).await?.into_parts();
     let text = String::from_utf8(body.collect().await?.to_bytes().to_vec())?;
@@ -225,7 +222,7 @@ async fn ask(sender: &mut http1::SendRequest<Full<Bytes>>, path: &str) -> Result
 }
 
 /// Waits until new connections get this certificate.
-async fn presents(process: &ServiceProcess, pair: &Pair, tasks: &mut JoinSet<()>) -> Result<()> {
+pub(crate) async fn presents(process: &ServiceProcess, pair: &Pair, tasks: &mut JoinSet<()>) -> Result<()> {
     let asked = async || ask(&mut connect_tls(process, pair, tasks).await?, "/_/healthz").await;
     eventually(SOON, "the certificate", asked).await.map(drop)
 }
@@ -284,148 +281,10 @@ async fn rotation(ctx: Ctx) -> Result<()> {
 }
 
 /// Replaces a file in one step, as those who rotate certificates do.
-fn write(path: &Path, text: &str) -> Result<()> {
+pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     let beside = path.with_extension("new");
     std::fs::write(&beside, text)?;
     Ok(std::fs::rename(beside, path)?)
-}
-
-/// The root of this repository.
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-/// Names in the first column of the table of `docs/metrics.md`.
-fn documented() -> Result<BTreeSet<String>> {
-    let page = std::fs::read_to_string(root().join("docs/metrics.md"))?;
-    let ours = page.split("## Names of the original").next().unwrap_or_default();
-    let names = ours.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
-    let names: BTreeSet<String> = names.map(str::to_owned).collect();
-    ensure!(names.len() > 30, "the page has changed its form: {names:?}");
-    Ok(names)
-}
-
-/// Names that a process shows, by their `# TYPE` lines.
-async fn shown(client: &mut Client) -> Result<BTreeSet<String>> {
-    let (_, text) = client.get("/_/varz").await?;
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
-    Ok(names.map(str::to_owned).collect())
-}
-
-/// A process that has done a bit of everything shows every metric of the documentation and no other.
-async fn documented_metrics(ctx: Ctx) -> Result<()> {
-    let ddl = "CREATE TABLE t (id int PRIMARY KEY, v text); CREATE TABLE u (id int PRIMARY KEY, v int CHECK (v < 9))";
-    let folder = ctx.folder();
-    let pair = pair()?;
-    write(&folder.join("cert.pem"), &pair.certificate)?;
-    write(&folder.join("key.pem"), &pair.key)?;
-    let mut feed = Feed::start(&ctx, ddl, &["--onApplyError=quarantine"]).await?;
-    feed.put("t", "[1]", r#"{"id": 1}"#);
-    let repeated = feed.take_body();
-    for _ in 0..2 {
-        ensure!(feed.post(&repeated).await?.0 == StatusCode::OK);
-    }
-    feed.put("u", "[1]", r#"{"id": 1, "v": 10}"#);
-    feed.gone("t", "[7]");
-    feed.settle().await?;
-    ensure!(feed.post(&repeated).await?.0 == StatusCode::OK);
-    feed.refused_body("{", StatusCode::BAD_REQUEST, &[]).await?;
-    let old = row("t", "1.0000000000", "[1]", Some(r#"{"id": 1}"#), None);
-    feed.push(old);
-    feed.send().await?;
-    ensure!(feed.post(r#"{"resolved":"1.0000000000"}"#).await?.0 == StatusCode::OK);
-    feed.query = "?immediate=true".into();
-    feed.put("t", "[2]", r#"{"id": 2}"#);
-    feed.send().await?;
-    // Certificates are counted where there are some: a second process shows those.
-    let flags = [
-        format!("--tlsCertificate={}", folder.join("cert.pem").display()),
-        format!("--tlsPrivateKey={}", folder.join("key.pem").display()),
-    ];
-    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    let encrypted = ServiceProcess::spawn(webhook(ctx.postgres(), &flags).named("encrypted"), ctx.folder())?;
-    let mut tasks = JoinSet::new();
-    presents(&encrypted, &pair, &mut tasks).await?;
-    let text = ask(&mut connect_tls(&encrypted, &pair, &mut tasks).await?, "/_/varz").await?;
-    ensure!(text.contains("# TYPE tls_reloads_total counter"), "{text}");
-
-    let documented = documented()?;
-    let compared = async || {
-        let mut shown = shown(&mut feed.client).await?;
-        shown.insert("tls_reloads_total".to_owned());
-        let unknown: Vec<_> = shown.difference(&documented).collect();
-        ensure!(unknown.is_empty(), "not in docs/metrics.md: {unknown:?}");
-        let missing: Vec<_> = documented.difference(&shown).collect();
-        ensure!(missing.is_empty(), "never shown: {missing:?}");
-        Ok(())
-    };
-    // Some are taken from time to time only.
-    eventually(SOON, "every documented metric", compared).await
-}
-
-async fn pending(ctx: Ctx) -> Result<()> {
-    let mut feed =
-        Feed::start(&ctx, "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (id int PRIMARY KEY)", &[])
-            .await?;
-    feed.put("u", "[0]", r#"{"id": 0}"#);
-    feed.settle().await?;
-    for id in 0..10 {
-        feed.put(if id < 3 { "u" } else { "t" }, &format!("[{id}]"), &format!(r#"{{"id": {id}}}"#));
-    }
-    feed.send().await?;
-    let (_, state) = feed.readyz().await?;
-    let state: Value = serde_json::from_str(&state)?;
-    let schema = &state["schemas"][0];
-    ensure!(schema["pending_rows"] == 10 && schema["pending_rows_exact"] == true, "{schema}");
-    // The scenario's clock is a minute behind the target's.
-    let oldest = schema["oldest_pending_seconds"].as_f64().context("no age")?;
-    ensure!((30.0..600.0).contains(&oldest), "{oldest}");
-    let gauge = async || {
-        for (name, label, low, high) in [
-            ("stage_pending_rows", "public", 10.0, 10.0),
-            ("stage_oldest_pending_seconds", "public", 30.0, 600.0),
-            ("lag_seconds", "received", 30.0, 600.0),
-            ("lag_seconds", "staged", 30.0, 600.0),
-            ("lag_seconds", "applied", 30.0, 600.0),
-        ] {
-            let value = feed.metric(name, label).await?;
-            ensure!((low..=high).contains(&value), "{name} {label}: {value}");
-        }
-        Ok(())
-    };
-    eventually(SOON, "the figures", gauge).await?;
-    // Beyond ten thousand rows the server's statistics answer; they may lag behind, but not below what was counted.
-    let mut id = 100;
-    for _ in 0..13 {
-        for _ in 0..1_000 {
-            feed.put("t", &format!("[{id}]"), &format!(r#"{{"id": {id}}}"#));
-            id += 1;
-        }
-        feed.send().await?;
-    }
-    let estimated = async || {
-        let (_, state) = feed.readyz().await?;
-        let state: Value = serde_json::from_str(&state)?;
-        let schema = &state["schemas"][0];
-        ensure!(schema["pending_rows_exact"] == false, "{schema}");
-        let rows = schema["pending_rows"].as_u64().context("no number")?;
-        ensure!((12_000..=14_000).contains(&rows), "{rows}");
-        Ok(())
-    };
-    eventually(SOON, "an estimate", estimated).await?;
-    let told = run(&ctx, &["status", "--json"], &[]).await?;
-    let state: Value = serde_json::from_str(&told.stdout)?;
-    ensure!(state[0]["pending_rows"] == 13_010 && state[0]["pending_rows_exact"] == true, "{state}");
-    feed.settle().await?;
-    let none = async || {
-        let (_, state) = feed.readyz().await?;
-        let state: Value = serde_json::from_str(&state)?;
-        let schema = &state["schemas"][0];
-        ensure!(schema["pending_rows"] == 0 && schema["oldest_pending_seconds"].is_null(), "{schema}");
-        Ok(())
-    };
-    eventually(SOON, "nothing to be pending", none).await
 }
 
 async fn log_formats(ctx: Ctx) -> Result<()> {

@@ -337,11 +337,12 @@ fn behaviours(examples: &Examples) -> Vec<Case> {
 fn staging(examples: &Examples) -> Vec<Case> {
     let plan = examples.plan("parents", &[&[]]);
     let (dialect, area) = (examples.dialect, &examples.area);
+    let home = dialect.home_tables(area);
     let case = |name: &str, statements| Case { name: name.into(), statements };
     vec![
         case("area", dialect.area_ddl(area)),
-        case("area-home", dialect.home_ddl(area)),
-        case("area-home-probe", dialect.home_probes(area)),
+        case("area-home", home.iter().flat_map(|table| table.ddl.clone()).collect()),
+        case("area-home-probe", home.iter().map(|table| table.probe.clone()).collect()),
         case("staging-tables", dialect.staging_ddl(area, &plan.staging_table, &plan.guard_table)),
         case("stage", vec![dialect.stage(area, &plan.staging_table, false)]),
         case("stage-again", vec![dialect.stage(area, &plan.staging_table, true)]),

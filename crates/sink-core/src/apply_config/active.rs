@@ -1,6 +1,6 @@
 //! Which configuration is in use for which table.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
@@ -9,7 +9,7 @@ use super::rules::ConfigRow;
 use super::store;
 use crate::failure::Failure;
 use crate::metrics;
-use crate::model::{Behaviours, DatabaseSchema, Ident, SchemaId, TableRules, TableSchema};
+use crate::model::{Behaviours, DatabaseSchema, Ident, SchemaId, TableId, TableRules, TableSchema};
 use crate::target::Database;
 
 /// Nanoseconds of a second.
@@ -89,6 +89,8 @@ impl Judged {
 pub struct ApplyConfigs {
     rows: Mutex<Arc<BTreeMap<Name, Vec<ConfigRow>>>>,
     judged: Mutex<HashMap<Name, Judged>>,
+    /// Configured names of which the target has no table, in databases that were looked at.
+    missing: Mutex<BTreeSet<Name>>,
 }
 
 impl ApplyConfigs {
@@ -114,14 +116,31 @@ impl ApplyConfigs {
     pub async fn overlay(&self, database: &Database, schema: &mut DatabaseSchema) -> Result<(), Failure> {
         let configured = Arc::clone(&lock(&self.rows));
         lock(&self.judged).retain(|name, _| configured.contains_key(name));
+        lock(&self.missing).retain(|name| configured.contains_key(name));
         let ours = configured.iter().filter(|((name, ..), _)| name == database.name().as_str());
-        for (name, rows) in ours {
-            let Some(table) = find(schema, database.name(), name) else {
-                lock(&self.judged).remove(name);
-                continue;
-            };
-            let behaviours = self.judge(database, name, &table, rows).await?;
-            schema.set_behaviours(&table.id, behaviours);
+        let mut names_of: BTreeMap<TableId, Vec<&Name>> = BTreeMap::new();
+        for name in ours.map(|(name, _)| name) {
+            match find(schema, database.name(), name) {
+                Some(table) => {
+                    lock(&self.missing).remove(name);
+                    names_of.entry(table.id).or_default().push(name);
+                }
+                None => {
+                    lock(&self.judged).remove(name);
+                    lock(&self.missing).insert(name.clone());
+                }
+            }
+        }
+        for (id, names) in names_of {
+            let table = schema.table(&id.schema, id.table.as_str()).map(|table| TableSchema::clone(table));
+            let Some(table) = table else { continue };
+            // Rows under another spelling of the table's name are as good as any, so none may be passed over.
+            let rows: Vec<ConfigRow> = names.iter().flat_map(|name| configured[*name].clone()).collect();
+            let mut behaviours = Behaviours::Plain;
+            for name in names {
+                behaviours = self.judge(database, name, &table, &rows).await?;
+            }
+            schema.set_behaviours(&id, behaviours);
         }
         let rejected = lock(&self.judged).values().filter(|judged| !judged.problems.is_empty()).count();
         metrics::set_rejected_configurations(rejected);
@@ -176,6 +195,9 @@ impl ApplyConfigs {
         let judged = lock(&self.judged);
         let table = |name: &Name| match judged.get(name) {
             Some(known) => (known.state(), known.problems.clone()),
+            None if lock(&self.missing).contains(name) => {
+                (State::Unused, vec!["the target has no such table".to_owned()])
+            }
             None => (State::Unused, Vec::new()),
         };
         let configured = Arc::clone(&lock(&self.rows));
@@ -201,7 +223,12 @@ impl ApplyConfigs {
             };
             let mut table = table_json(active);
             table["State"] = state.as_str().into();
-            table["Problems"] = known.map_or_else(Vec::new, |known| known.problems.clone()).into();
+            table["Problems"] = match known {
+                Some(known) => known.problems.clone(),
+                None if lock(&self.missing).contains(name) => vec!["the target has no such table".to_owned()],
+                None => Vec::new(),
+            }
+            .into();
             (dotted(name), table)
         });
         Value::Object(tables.collect::<Map<String, Value>>())

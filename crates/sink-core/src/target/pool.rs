@@ -436,14 +436,13 @@ impl Database {
     async fn prepare_home(&self) -> Result<(), Failure> {
         const PREPARE: &str = "prepare the staging area of the home database";
         let mut connection = self.control.acquire().await.map_err(|e| failure(PREPARE, e))?;
-        let mut complete = true;
-        for probe in self.dialect.home_probes(&self.area) {
-            complete &= sqlx::raw_sql(AssertSqlSafe(probe)).execute(&mut *connection).await.is_ok();
+        for table in self.dialect.home_tables(&self.area) {
+            let probe = sqlx::raw_sql(AssertSqlSafe(table.probe)).execute(&mut *connection).await;
+            if probe.is_err() {
+                run_ddl(&mut connection, table.ddl, PREPARE).await?;
+            }
         }
-        if complete {
-            return Ok(());
-        }
-        run_ddl(&mut connection, self.dialect.home_ddl(&self.area), PREPARE).await
+        Ok(())
     }
 
     /// Fails with 3D000 if CockroachDB has no such database.

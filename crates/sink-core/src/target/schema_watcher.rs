@@ -1,5 +1,6 @@
-//! The last known schema of a database, with what `apply_config` says of its tables. Read again every minute, on SIGHUP, before a row is refused for an unknown
-//! table or column (at most once a second), and when a statement fails in a way that says the schema moved.
+//! The last known schema of a database, with what `apply_config` says of its tables. Read again every minute, on SIGHUP,
+//! before a row is refused for an unknown table or column (at most once a second), and when a statement fails in a way
+//! that says the schema moved.
 
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};

@@ -1,6 +1,7 @@
 //! Resolve and apply: staged rows of three tables, then one mark, against one set-based statement per table run by
 //! hand in one transaction on a copy of the same staging tables, into equal tables of the same database.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -12,16 +13,34 @@ use crate::load::{self, Request};
 use crate::rows::{Body, NARROW, Row, Times, random};
 
 const TABLES: usize = 3;
-const BATCH_ROWS: usize = 5_000;
+/// Rows of a request.
+pub(crate) const BATCH_ROWS: usize = 5_000;
 const COMMIT_ROWS: usize = 10;
 /// Of a hundred rows, how many update and how many delete an earlier one.
 const UPDATES: usize = 13;
 const DELETES: usize = 2;
 
-struct Staged {
-    requests: Vec<Request>,
-    rows: usize,
-    upto: i64,
+/// Rows to stage, and the mark that covers them.
+pub(crate) struct Staged {
+    pub(crate) requests: Vec<Request>,
+    pub(crate) rows: usize,
+    pub(crate) upto: i64,
+}
+
+impl Staged {
+    /// Posts all rows.
+    pub(crate) fn stage(&self, address: SocketAddr) -> Result<()> {
+        tokio::task::block_in_place(|| load::send_all(address, &self.requests, 2)).map(drop)
+    }
+
+    /// Posts the mark and waits until all rows are visible; answers their rate.
+    pub(crate) async fn apply(&self, address: SocketAddr, connection: &mut PgConnection) -> Result<f64> {
+        let mark = Request::mark(PATH, self.upto);
+        let begin = Instant::now();
+        tokio::task::block_in_place(|| load::send_one(address, &mark))?;
+        let seen = until_applied(connection, self.upto).await?;
+        Ok(rate(self.rows, seen - begin))
+    }
 }
 
 /// See the module.
@@ -84,20 +103,14 @@ async fn pair(bench: &Bench, staged: &Staged, first: Side) -> Result<Pair> {
     let database = bench.database(&ddl).await?;
     let service = bench.service("apply", &[]).await?;
     let address = service.address();
-    tokio::task::block_in_place(|| load::send_all(address, &staged.requests, 2))?;
+    staged.stage(address)?;
     let mut connection = database.connect().await?;
     copy_staging(&mut connection, staged.rows).await?;
     let mut pair = Pair { ours: 0.0, rival: 0.0 };
     for side in [first, if first == Side::Ours { Side::Rival } else { Side::Ours }] {
         bench.checkpoint().await?;
         match side {
-            Side::Ours => {
-                let mark = Request::mark(PATH, staged.upto);
-                let begin = Instant::now();
-                tokio::task::block_in_place(|| load::send_one(address, &mark))?;
-                let seen = until_applied(&mut connection, staged.upto).await?;
-                pair.ours = rate(staged.rows, seen - begin);
-            }
+            Side::Ours => pair.ours = staged.apply(address, &mut connection).await?,
             Side::Rival => pair.rival = rival(&mut connection, staged).await?,
         }
     }

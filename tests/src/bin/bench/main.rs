@@ -2,6 +2,7 @@
 //! with both sides on the same server; see [`figure`] for what is printed.
 
 mod apply;
+mod behaviours;
 mod context;
 mod figure;
 mod idle;
@@ -34,7 +35,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Product {
-    /// `cdc-webhook`: ingest, apply, latency, whole path, immediate mode, memory, idle cost.
+    /// `cdc-webhook`: ingest, apply, behaviours, latency, whole path, immediate mode, memory, idle cost.
     Webhook(Args),
 }
 
@@ -43,7 +44,7 @@ struct Args {
     /// Smaller sizes: a few minutes instead of half an hour, with more noise.
     #[arg(long)]
     quick: bool,
-    /// Only these figures (ingest, apply, latency, path, immediate, memory, idle); may be repeated.
+    /// Only these figures (ingest, apply, behaviours, latency, path, immediate, memory, idle); may be repeated.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
     /// Alternating pairs per ratio.
@@ -55,7 +56,7 @@ struct Args {
 }
 
 /// The groups of figures, in the order in which they run.
-const GROUPS: [&str; 7] = ["ingest", "apply", "latency", "path", "immediate", "memory", "idle"];
+const GROUPS: [&str; 8] = ["ingest", "apply", "behaviours", "latency", "path", "immediate", "memory", "idle"];
 
 // Threads are for the load generator; this one waits and reads counters.
 #[tokio::main(worker_threads = 2)]
@@ -111,6 +112,7 @@ async fn measure(bench: &Bench, group: &str) -> Result<Vec<Figure>> {
     match group {
         "ingest" => ingest::measure(bench).await,
         "apply" => apply::measure(bench).await,
+        "behaviours" => behaviours::measure(bench).await,
         "latency" => latency::measure(bench).await,
         "path" => path::measure(bench).await,
         "immediate" => immediate::measure(bench).await,

@@ -196,7 +196,9 @@ impl TableAdmission {
         // Members for the extras column may differ in every row, so they are not part of the shape.
         let listed = names.iter().enumerate().filter(|(at, _)| !matching.extra().contains(at));
         let listed: Vec<String> = listed.map(|(_, name)| name.clone()).collect();
-        let shape = if matching.extra().is_empty() { Shape::new(listed) } else { Shape::open(listed) };
+        // So are rows with nothing left over, for the same key may have something at another time.
+        let open = self.table.rules().is_some_and(|rules| rules.extras.is_some());
+        let shape = if open { Shape::open(listed) } else { Shape::new(listed) };
         let columns = 0..self.table.columns.len();
         let mut fed: Vec<(usize, usize)> =
             columns.filter_map(|column| Some((matching.member_of(column)?, column))).collect();

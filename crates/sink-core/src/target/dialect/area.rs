@@ -76,35 +76,43 @@ pub(super) fn tables(area: &StagingArea) -> Vec<String> {
     ]
 }
 
-/// Looks at what [`home_tables`] makes. If all of them succeed, nothing is to be made, and the process needs no right
-/// to: an administrator may own these tables.
-pub(super) fn home_probes(area: &StagingArea) -> Vec<String> {
-    vec![
-        format!("SELECT id, public_key, active FROM {} LIMIT 0", area.table("jwt_public_keys")),
-        format!("SELECT id FROM {} LIMIT 0", area.table("jwt_revoked_ids")),
-        format!(
-            "SELECT target_db, target_schema, target_table, target_column, cas_order, deadline, expr, extras, \"ignore\", \
-             src_name FROM {} LIMIT 0",
-            area.table("apply_config")
-        ),
-    ]
+/// A table that stands in the home database alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HomeTable {
+    /// A query that succeeds if the table is complete. Then nothing is to be made, and the process needs no right to: an
+    /// administrator may own these tables.
+    pub probe: String,
+    /// What makes it complete.
+    pub ddl: Vec<String>,
 }
 
 /// The tables that stand in the home database alone: who may write, and what is done to the rows, for every process of
-/// this target. The names and
-/// columns are those of the original, whose tables are used as they are.
-pub(super) fn home_tables(area: &StagingArea) -> Vec<String> {
+/// this target. The names and columns are those of the original, whose tables are used as they are.
+pub(super) fn home_tables(area: &StagingArea) -> Vec<HomeTable> {
     let (keys, revoked) = (area.table("jwt_public_keys"), area.table("jwt_revoked_ids"));
-    let mut statements = vec![
-        format!(
-            "CREATE TABLE IF NOT EXISTS {keys} (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), \
-             public_key text NOT NULL, active bool NOT NULL DEFAULT true)"
-        ),
-        format!("ALTER TABLE {keys} ADD COLUMN IF NOT EXISTS active bool NOT NULL DEFAULT true"),
-        format!("CREATE TABLE IF NOT EXISTS {revoked} (id text PRIMARY KEY)"),
-    ];
-    statements.extend(apply_config(area));
-    statements
+    let create_keys = format!(
+        "CREATE TABLE IF NOT EXISTS {keys} (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), public_key text NOT NULL, \
+         active bool NOT NULL DEFAULT true)"
+    );
+    let add_active = format!("ALTER TABLE {keys} ADD COLUMN IF NOT EXISTS active bool NOT NULL DEFAULT true");
+    vec![
+        HomeTable {
+            probe: format!("SELECT id, public_key, active FROM {keys} LIMIT 0"),
+            ddl: vec![create_keys, add_active],
+        },
+        HomeTable {
+            probe: format!("SELECT id FROM {revoked} LIMIT 0"),
+            ddl: vec![format!("CREATE TABLE IF NOT EXISTS {revoked} (id text PRIMARY KEY)")],
+        },
+        HomeTable {
+            probe: format!(
+                "SELECT target_db, target_schema, target_table, target_column, cas_order, deadline, expr, extras, \
+                 \"ignore\", src_name FROM {} LIMIT 0",
+                area.table("apply_config")
+            ),
+            ddl: apply_config(area),
+        },
+    ]
 }
 
 /// What the operator wants done to the rows of each table, per column.

@@ -264,7 +264,7 @@ impl Builder<'_> {
         let columns: Vec<String> =
             shape.feeds.iter().map(|feed| quote(plan.table.columns[feed.column].name.as_str())).collect();
         let values: Vec<String> =
-            shape.feeds.iter().map(|feed| row_value(plan, shape, feed, "v.j")).collect();
+            shape.feeds.iter().map(|feed| row_value(plan, shape, feed, "cdc_row.j")).collect();
         let target = self.dialect.table(&plan.table.id);
         let t = if plan.has_cas() { " AS t" } else { "" };
         let statement = |verb: &str, filter: &str, conflict: &str| {
@@ -272,7 +272,7 @@ impl Builder<'_> {
             let newest = self.newest(&mut params, table, plan);
             let sql = format!(
                 "{verb} INTO {target}{t} ({}) SELECT {} FROM (SELECT r.mut::JSONB AS j FROM {newest} \
-                 WHERE r.shape = {}{filter}) AS v{conflict}",
+                 WHERE r.shape = {}{filter}) AS cdc_row{conflict}",
                 columns.join(", "),
                 values.join(", "),
                 shape.shape.id()

@@ -12,6 +12,7 @@ use crate::apply::plan::TablePlan;
 use crate::failure::Disposition;
 use crate::model::{Deadline, Expression, Ident, TableId, TableSchema};
 
+pub use area::HomeTable;
 pub use slice::{Answer, InputColumn, Param, Rows, SliceOptions, Statement, Writes};
 
 /// The products that can be a target.
@@ -120,13 +121,8 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// Tables of the staging area that do not depend on target tables.
     fn area_ddl(&self, area: &StagingArea) -> Vec<String>;
 
-    /// Queries that succeed if all of [`Dialect::home_ddl`] is there.
-    fn home_probes(&self, area: &StagingArea) -> Vec<String> {
-        area::home_probes(area)
-    }
-
     /// Further tables of the staging area of the home database.
-    fn home_ddl(&self, area: &StagingArea) -> Vec<String> {
+    fn home_tables(&self, area: &StagingArea) -> Vec<HomeTable> {
         area::home_tables(area)
     }
 

@@ -12,10 +12,10 @@ SELECT (SELECT COALESCE(sum(r.later + CASE WHEN NOT r.reborn AND EXISTS (SELECT 
     FROM (SELECT y.*, (y.shape <> 0 AND y.fresh AND y.deletions = 0) AS candidate
     FROM (SELECT w.*, sum(CASE WHEN w.shape = 0 THEN 1 ELSE 0 END) OVER (PARTITION BY w.key
     ORDER BY w.nanos DESC, w.logical DESC, (w.shape = 0)) AS deletions, bool_or(w.shape = 0) OVER (PARTITION BY w.key) AS reborn
-    FROM (SELECT s.*, (CASE s.shape WHEN 9070792811203791056 THEN (s.j->>E'major')::bigint END) AS c0, NULLIF((CASE s.shape WHEN 9070792811203791056 THEN (s.j->>E'minor')::numeric(10,2) END), 'NaN') AS c1, COALESCE((CASE s.shape WHEN 9070792811203791056 THEN (s.j->>E'at')::timestamp with time zone END) > now() - E'00:01:00'::INTERVAL, false) AS fresh
+    FROM (SELECT cdc_row.*, (CASE cdc_row.shape WHEN 9070792811203791056 THEN (cdc_row.j->>E'major')::bigint END) AS c0, NULLIF((CASE cdc_row.shape WHEN 9070792811203791056 THEN (cdc_row.j->>E'minor')::numeric(10,2) END), 'NaN') AS c1, COALESCE((CASE cdc_row.shape WHEN 9070792811203791056 THEN (cdc_row.j->>E'at')::timestamp with time zone END) > now() - E'00:01:00'::INTERVAL, false) AS fresh
     FROM (SELECT s.*, s.mut::JSONB AS j
     FROM "_cdc_sink"."public"."shop_golden_versioned_0e9d43bf465c" AS s
-    WHERE (s.nanos, s.logical) > ($1::INT8, $2::INT8) AND (s.nanos, s.logical) <= ($3::INT8, $4::INT8)) AS s) AS w) AS y) AS z) AS x
+    WHERE (s.nanos, s.logical) > ($1::INT8, $2::INT8) AND (s.nanos, s.logical) <= ($3::INT8, $4::INT8)) AS cdc_row) AS w) AS y) AS z) AS x
     WHERE x.candidate OR x.reborn
     ORDER BY x.key, x.candidate DESC, x.c0 DESC NULLS LAST, x.c1 DESC NULLS LAST, x.nanos, x.logical) AS r
     WHERE r.shape <> 0)::INT8, (SELECT count(*)
@@ -24,14 +24,14 @@ SELECT (SELECT COALESCE(sum(r.later + CASE WHEN NOT r.reborn AND EXISTS (SELECT 
     FROM (SELECT y.*, (y.shape <> 0 AND y.fresh AND y.deletions = 0) AS candidate
     FROM (SELECT w.*, sum(CASE WHEN w.shape = 0 THEN 1 ELSE 0 END) OVER (PARTITION BY w.key
     ORDER BY w.nanos DESC, w.logical DESC, (w.shape = 0)) AS deletions, bool_or(w.shape = 0) OVER (PARTITION BY w.key) AS reborn
-    FROM (SELECT s.*, (CASE s.shape WHEN 9070792811203791056 THEN (s.j->>E'major')::bigint END) AS c0, NULLIF((CASE s.shape WHEN 9070792811203791056 THEN (s.j->>E'minor')::numeric(10,2) END), 'NaN') AS c1, COALESCE((CASE s.shape WHEN 9070792811203791056 THEN (s.j->>E'at')::timestamp with time zone END) > now() - E'00:01:00'::INTERVAL, false) AS fresh
+    FROM (SELECT cdc_row.*, (CASE cdc_row.shape WHEN 9070792811203791056 THEN (cdc_row.j->>E'major')::bigint END) AS c0, NULLIF((CASE cdc_row.shape WHEN 9070792811203791056 THEN (cdc_row.j->>E'minor')::numeric(10,2) END), 'NaN') AS c1, COALESCE((CASE cdc_row.shape WHEN 9070792811203791056 THEN (cdc_row.j->>E'at')::timestamp with time zone END) > now() - E'00:01:00'::INTERVAL, false) AS fresh
     FROM (SELECT s.*, s.mut::JSONB AS j
     FROM "_cdc_sink"."public"."shop_golden_versioned_0e9d43bf465c" AS s
-    WHERE (s.nanos, s.logical) > ($1::INT8, $2::INT8) AND (s.nanos, s.logical) <= ($3::INT8, $4::INT8)) AS s) AS w) AS y) AS z) AS x
+    WHERE (s.nanos, s.logical) > ($1::INT8, $2::INT8) AND (s.nanos, s.logical) <= ($3::INT8, $4::INT8)) AS cdc_row) AS w) AS y) AS z) AS x
     WHERE x.shape <> 0 AND x.deletions = 0 AND NOT x.fresh)::INT8;
 
 INSERT INTO "shop"."golden"."versioned" AS t ("id", "major", "minor", "at", "name", "overflow")
-    SELECT (v.j->>E'id')::bigint, (v.j->>E'major')::bigint, (v.j->>E'minor')::numeric(10,2), (v.j->>E'at')::timestamp with time zone, (upper(((v.j->>E'title')::text)) || '$0')::text, (v.j - ARRAY[E'at', E'id', E'major', E'minor', E'title', E'unwanted']::STRING[])
+    SELECT (cdc_row.j->>E'id')::bigint, (cdc_row.j->>E'major')::bigint, (cdc_row.j->>E'minor')::numeric(10,2), (cdc_row.j->>E'at')::timestamp with time zone, (upper(((cdc_row.j->>E'title')::text)) || '$0')::text, (cdc_row.j - ARRAY[E'at', E'id', E'major', E'minor', E'title', E'unwanted']::STRING[])
     FROM (SELECT r.mut::JSONB AS j
     FROM (SELECT DISTINCT ON (x.key) x.key, x.long_key, CASE WHEN x.candidate THEN x.mut ELSE 'null' END AS mut, CASE WHEN x.candidate THEN x.shape ELSE 0 END AS shape, x.reborn, x.later, x.c0, x.c1
     FROM (SELECT z.*, sum(CASE WHEN z.candidate THEN 1 ELSE 0 END) OVER (PARTITION BY z.key
@@ -39,20 +39,20 @@ INSERT INTO "shop"."golden"."versioned" AS t ("id", "major", "minor", "at", "nam
     FROM (SELECT y.*, (y.shape <> 0 AND y.fresh AND y.deletions = 0) AS candidate
     FROM (SELECT w.*, sum(CASE WHEN w.shape = 0 THEN 1 ELSE 0 END) OVER (PARTITION BY w.key
     ORDER BY w.nanos DESC, w.logical DESC, (w.shape = 0)) AS deletions, bool_or(w.shape = 0) OVER (PARTITION BY w.key) AS reborn
-    FROM (SELECT s.*, (CASE s.shape WHEN 9070792811203791056 THEN (s.j->>E'major')::bigint END) AS c0, NULLIF((CASE s.shape WHEN 9070792811203791056 THEN (s.j->>E'minor')::numeric(10,2) END), 'NaN') AS c1, COALESCE((CASE s.shape WHEN 9070792811203791056 THEN (s.j->>E'at')::timestamp with time zone END) > now() - E'00:01:00'::INTERVAL, false) AS fresh
+    FROM (SELECT cdc_row.*, (CASE cdc_row.shape WHEN 9070792811203791056 THEN (cdc_row.j->>E'major')::bigint END) AS c0, NULLIF((CASE cdc_row.shape WHEN 9070792811203791056 THEN (cdc_row.j->>E'minor')::numeric(10,2) END), 'NaN') AS c1, COALESCE((CASE cdc_row.shape WHEN 9070792811203791056 THEN (cdc_row.j->>E'at')::timestamp with time zone END) > now() - E'00:01:00'::INTERVAL, false) AS fresh
     FROM (SELECT s.*, s.mut::JSONB AS j
     FROM "_cdc_sink"."public"."shop_golden_versioned_0e9d43bf465c" AS s
-    WHERE (s.nanos, s.logical) > ($1::INT8, $2::INT8) AND (s.nanos, s.logical) <= ($3::INT8, $4::INT8)) AS s) AS w) AS y) AS z) AS x
+    WHERE (s.nanos, s.logical) > ($1::INT8, $2::INT8) AND (s.nanos, s.logical) <= ($3::INT8, $4::INT8)) AS cdc_row) AS w) AS y) AS z) AS x
     WHERE x.candidate OR x.reborn
     ORDER BY x.key, x.candidate DESC, x.c0 DESC NULLS LAST, x.c1 DESC NULLS LAST, x.nanos, x.logical) AS r
-    WHERE r.shape = 9070792811203791056 AND NOT r.reborn) AS v
+    WHERE r.shape = 9070792811203791056 AND NOT r.reborn) AS cdc_row
     ON CONFLICT ("id") DO UPDATE
     SET "major" = excluded."major", "minor" = excluded."minor", "at" = excluded."at", "name" = excluded."name", "overflow" = excluded."overflow"
     WHERE ((excluded."major" IS NOT NULL AND (t."major" IS NULL OR excluded."major" > t."major")) OR (excluded."major" IS NOT DISTINCT
     FROM t."major" AND (NULLIF(excluded."minor", 'NaN') IS NOT NULL AND (NULLIF(t."minor", 'NaN') IS NULL OR NULLIF(excluded."minor", 'NaN') > NULLIF(t."minor", 'NaN')))));
 
 INSERT INTO "shop"."golden"."versioned" AS t ("id", "major", "minor", "at", "name", "overflow")
-    SELECT (v.j->>E'id')::bigint, (v.j->>E'major')::bigint, (v.j->>E'minor')::numeric(10,2), (v.j->>E'at')::timestamp with time zone, (upper(((v.j->>E'title')::text)) || '$0')::text, (v.j - ARRAY[E'at', E'id', E'major', E'minor', E'title', E'unwanted']::STRING[])
+    SELECT (cdc_row.j->>E'id')::bigint, (cdc_row.j->>E'major')::bigint, (cdc_row.j->>E'minor')::numeric(10,2), (cdc_row.j->>E'at')::timestamp with time zone, (upper(((cdc_row.j->>E'title')::text)) || '$0')::text, (cdc_row.j - ARRAY[E'at', E'id', E'major', E'minor', E'title', E'unwanted']::STRING[])
     FROM (SELECT r.mut::JSONB AS j
     FROM (SELECT DISTINCT ON (x.key) x.key, x.long_key, CASE WHEN x.candidate THEN x.mut ELSE 'null' END AS mut, CASE WHEN x.candidate THEN x.shape ELSE 0 END AS shape, x.reborn, x.later, x.c0, x.c1
     FROM (SELECT z.*, sum(CASE WHEN z.candidate THEN 1 ELSE 0 END) OVER (PARTITION BY z.key
@@ -60,13 +60,13 @@ INSERT INTO "shop"."golden"."versioned" AS t ("id", "major", "minor", "at", "nam
     FROM (SELECT y.*, (y.shape <> 0 AND y.fresh AND y.deletions = 0) AS candidate
     FROM (SELECT w.*, sum(CASE WHEN w.shape = 0 THEN 1 ELSE 0 END) OVER (PARTITION BY w.key
     ORDER BY w.nanos DESC, w.logical DESC, (w.shape = 0)) AS deletions, bool_or(w.shape = 0) OVER (PARTITION BY w.key) AS reborn
-    FROM (SELECT s.*, (CASE s.shape WHEN 9070792811203791056 THEN (s.j->>E'major')::bigint END) AS c0, NULLIF((CASE s.shape WHEN 9070792811203791056 THEN (s.j->>E'minor')::numeric(10,2) END), 'NaN') AS c1, COALESCE((CASE s.shape WHEN 9070792811203791056 THEN (s.j->>E'at')::timestamp with time zone END) > now() - E'00:01:00'::INTERVAL, false) AS fresh
+    FROM (SELECT cdc_row.*, (CASE cdc_row.shape WHEN 9070792811203791056 THEN (cdc_row.j->>E'major')::bigint END) AS c0, NULLIF((CASE cdc_row.shape WHEN 9070792811203791056 THEN (cdc_row.j->>E'minor')::numeric(10,2) END), 'NaN') AS c1, COALESCE((CASE cdc_row.shape WHEN 9070792811203791056 THEN (cdc_row.j->>E'at')::timestamp with time zone END) > now() - E'00:01:00'::INTERVAL, false) AS fresh
     FROM (SELECT s.*, s.mut::JSONB AS j
     FROM "_cdc_sink"."public"."shop_golden_versioned_0e9d43bf465c" AS s
-    WHERE (s.nanos, s.logical) > ($1::INT8, $2::INT8) AND (s.nanos, s.logical) <= ($3::INT8, $4::INT8)) AS s) AS w) AS y) AS z) AS x
+    WHERE (s.nanos, s.logical) > ($1::INT8, $2::INT8) AND (s.nanos, s.logical) <= ($3::INT8, $4::INT8)) AS cdc_row) AS w) AS y) AS z) AS x
     WHERE x.candidate OR x.reborn
     ORDER BY x.key, x.candidate DESC, x.c0 DESC NULLS LAST, x.c1 DESC NULLS LAST, x.nanos, x.logical) AS r
-    WHERE r.shape = 9070792811203791056 AND r.reborn) AS v
+    WHERE r.shape = 9070792811203791056 AND r.reborn) AS cdc_row
     ON CONFLICT ("id") DO UPDATE
     SET "major" = excluded."major", "minor" = excluded."minor", "at" = excluded."at", "name" = excluded."name", "overflow" = excluded."overflow";
 
@@ -79,10 +79,10 @@ DELETE
     FROM (SELECT y.*, (y.shape <> 0 AND y.fresh AND y.deletions = 0) AS candidate
     FROM (SELECT w.*, sum(CASE WHEN w.shape = 0 THEN 1 ELSE 0 END) OVER (PARTITION BY w.key
     ORDER BY w.nanos DESC, w.logical DESC, (w.shape = 0)) AS deletions, bool_or(w.shape = 0) OVER (PARTITION BY w.key) AS reborn
-    FROM (SELECT s.*, (CASE s.shape WHEN 9070792811203791056 THEN (s.j->>E'major')::bigint END) AS c0, NULLIF((CASE s.shape WHEN 9070792811203791056 THEN (s.j->>E'minor')::numeric(10,2) END), 'NaN') AS c1, COALESCE((CASE s.shape WHEN 9070792811203791056 THEN (s.j->>E'at')::timestamp with time zone END) > now() - E'00:01:00'::INTERVAL, false) AS fresh
+    FROM (SELECT cdc_row.*, (CASE cdc_row.shape WHEN 9070792811203791056 THEN (cdc_row.j->>E'major')::bigint END) AS c0, NULLIF((CASE cdc_row.shape WHEN 9070792811203791056 THEN (cdc_row.j->>E'minor')::numeric(10,2) END), 'NaN') AS c1, COALESCE((CASE cdc_row.shape WHEN 9070792811203791056 THEN (cdc_row.j->>E'at')::timestamp with time zone END) > now() - E'00:01:00'::INTERVAL, false) AS fresh
     FROM (SELECT s.*, s.mut::JSONB AS j
     FROM "_cdc_sink"."public"."shop_golden_versioned_0e9d43bf465c" AS s
-    WHERE (s.nanos, s.logical) > ($1::INT8, $2::INT8) AND (s.nanos, s.logical) <= ($3::INT8, $4::INT8)) AS s) AS w) AS y) AS z) AS x
+    WHERE (s.nanos, s.logical) > ($1::INT8, $2::INT8) AND (s.nanos, s.logical) <= ($3::INT8, $4::INT8)) AS cdc_row) AS w) AS y) AS z) AS x
     WHERE x.candidate OR x.reborn
     ORDER BY x.key, x.candidate DESC, x.c0 DESC NULLS LAST, x.c1 DESC NULLS LAST, x.nanos, x.logical) AS r
     WHERE r.shape = 0);

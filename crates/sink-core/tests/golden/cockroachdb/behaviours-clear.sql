@@ -7,10 +7,10 @@ DELETE
     FROM (SELECT y.*, (y.shape <> 0 AND y.fresh AND y.deletions = 0) AS candidate
     FROM (SELECT w.*, sum(CASE WHEN w.shape = 0 THEN 1 ELSE 0 END) OVER (PARTITION BY w.key
     ORDER BY w.nanos DESC, w.logical DESC, (w.shape = 0)) AS deletions, bool_or(w.shape = 0) OVER (PARTITION BY w.key) AS reborn
-    FROM (SELECT s.*, (CASE s.shape WHEN 9070792811203791056 THEN (s.j->>E'major')::bigint END) AS c0, NULLIF((CASE s.shape WHEN 9070792811203791056 THEN (s.j->>E'minor')::numeric(10,2) END), 'NaN') AS c1, COALESCE((CASE s.shape WHEN 9070792811203791056 THEN (s.j->>E'at')::timestamp with time zone END) > now() - E'00:01:00'::INTERVAL, false) AS fresh
+    FROM (SELECT cdc_row.*, (CASE cdc_row.shape WHEN 9070792811203791056 THEN (cdc_row.j->>E'major')::bigint END) AS c0, NULLIF((CASE cdc_row.shape WHEN 9070792811203791056 THEN (cdc_row.j->>E'minor')::numeric(10,2) END), 'NaN') AS c1, COALESCE((CASE cdc_row.shape WHEN 9070792811203791056 THEN (cdc_row.j->>E'at')::timestamp with time zone END) > now() - E'00:01:00'::INTERVAL, false) AS fresh
     FROM (SELECT s.*, s.mut::JSONB AS j
     FROM "_cdc_sink"."public"."shop_golden_versioned_0e9d43bf465c" AS s
-    WHERE (s.nanos, s.logical) > ($1::INT8, $2::INT8) AND (s.nanos, s.logical) <= ($3::INT8, $4::INT8)) AS s) AS w) AS y) AS z) AS x
+    WHERE (s.nanos, s.logical) > ($1::INT8, $2::INT8) AND (s.nanos, s.logical) <= ($3::INT8, $4::INT8)) AS cdc_row) AS w) AS y) AS z) AS x
     WHERE x.candidate OR x.reborn
     ORDER BY x.key, x.candidate DESC, x.c0 DESC NULLS LAST, x.c1 DESC NULLS LAST, x.nanos, x.logical) AS r
     WHERE r.shape = 0);

@@ -11,11 +11,11 @@ INSERT INTO "_cdc_sink"."public"."guard_shop_golden_prices_842583efa739" AS g (n
     WHERE (g.nanos, g.logical) < (excluded.nanos, excluded.logical) OR (g.nanos = 0 AND excluded.nanos = 0) RETURNING g.key;
 
 UPSERT INTO "shop"."golden"."prices" ("at", "amount", "note")
-    SELECT (v.j->>E'at')::timestamp with time zone, (v.j->>E'amount')::numeric(10,2), (v.j->>E'note')::text
+    SELECT (cdc_row.j->>E'at')::timestamp with time zone, (cdc_row.j->>E'amount')::numeric(10,2), (cdc_row.j->>E'note')::text
     FROM (SELECT r.mut::JSONB AS j
     FROM (SELECT u.*, false AS reborn
     FROM unnest($1::STRING[], $2::STRING[], $3::STRING[], $4::INT8[]) AS u(key, long_key, mut, shape)) AS r
-    WHERE r.shape = 8951263911151530224) AS v;
+    WHERE r.shape = 8951263911151530224) AS cdc_row;
 
 DELETE
     FROM "shop"."golden"."prices"

@@ -19,18 +19,18 @@ INSERT INTO "_cdc_sink"."public"."guard_shop_golden_children_f8f8ec2b16f0" AS g 
     WHERE (g.nanos, g.logical) < (excluded.nanos, excluded.logical) OR (g.nanos = 0 AND excluded.nanos = 0) RETURNING g.key;
 
 UPSERT INTO "shop"."golden"."parents" ("id", "name")
-    SELECT (v.j->>E'id')::bigint, (v.j->>E'name')::text
+    SELECT (cdc_row.j->>E'id')::bigint, (cdc_row.j->>E'name')::text
     FROM (SELECT r.mut::JSONB AS j
     FROM (SELECT u.*, false AS reborn
     FROM unnest($1::STRING[], $2::STRING[], $3::STRING[], $4::INT8[]) AS u(key, long_key, mut, shape)) AS r
-    WHERE r.shape = 7842058286331507490) AS v;
+    WHERE r.shape = 7842058286331507490) AS cdc_row;
 
 UPSERT INTO "shop"."golden"."children" ("id", "parent_id", "price")
-    SELECT (v.j->>E'id')::bigint, (v.j->>E'parent_id')::bigint, (v.j->>E'price')::numeric(10,2)
+    SELECT (cdc_row.j->>E'id')::bigint, (cdc_row.j->>E'parent_id')::bigint, (cdc_row.j->>E'price')::numeric(10,2)
     FROM (SELECT r.mut::JSONB AS j
     FROM (SELECT u.*, false AS reborn
     FROM unnest($1::STRING[], $2::STRING[], $3::STRING[], $4::INT8[]) AS u(key, long_key, mut, shape)) AS r
-    WHERE r.shape = -776724858981574976) AS v;
+    WHERE r.shape = -776724858981574976) AS cdc_row;
 
 DELETE
     FROM "shop"."golden"."children"

@@ -1,5 +1,5 @@
 UPSERT INTO "shop"."golden"."parents" ("id", "name")
-    SELECT (v.j->>E'id')::bigint, (v.j->>E'name')::text
+    SELECT (cdc_row.j->>E'id')::bigint, (cdc_row.j->>E'name')::text
     FROM (SELECT r.mut::JSONB AS j
     FROM (SELECT DISTINCT ON (s.key) s.key, s.long_key, s.mut, s.shape, false AS reborn
     FROM "_cdc_sink"."public"."shop_golden_parents_09d8fb4c8dcc" AS s
@@ -7,7 +7,7 @@ UPSERT INTO "shop"."golden"."parents" ("id", "name")
     FROM "_cdc_sink"."public"."guard_shop_golden_parents_09d8fb4c8dcc" AS g
     WHERE g.key = s.key AND (g.nanos, g.logical) >= (s.nanos, s.logical))
     ORDER BY s.key, s.nanos DESC, s.logical DESC) AS r
-    WHERE r.shape = 7842058286331507490) AS v;
+    WHERE r.shape = 7842058286331507490) AS cdc_row;
 
 DELETE
     FROM "shop"."golden"."parents"

@@ -3,13 +3,13 @@ UPDATE "_cdc_sink"."public"."frontiers"
     WHERE target_db = $3::STRING AND target_schema = $4::STRING AND applied_nanos = $5::INT8 AND applied_logical = $6::INT8 AND epoch = $7::INT8;
 
 UPSERT INTO "shop"."golden"."od""d; --" ("I d", "v'\")
-    SELECT (v.j->>E'I d')::bigint, (v.j->>E'v''\\')::text
+    SELECT (cdc_row.j->>E'I d')::bigint, (cdc_row.j->>E'v''\\')::text
     FROM (SELECT r.mut::JSONB AS j
     FROM (SELECT DISTINCT ON (s.key) s.key, s.long_key, s.mut, s.shape, false AS reborn
     FROM "_cdc_sink"."public"."shop_golden_od""d; --_7a2ff4bec2a5" AS s
     WHERE (s.nanos, s.logical) > ($1::INT8, $2::INT8) AND (s.nanos, s.logical) <= ($3::INT8, $4::INT8)
     ORDER BY s.key, s.nanos DESC, s.logical DESC) AS r
-    WHERE r.shape = 9011180329073439647) AS v;
+    WHERE r.shape = 9011180329073439647) AS cdc_row;
 
 DELETE
     FROM "shop"."golden"."od""d; --"

@@ -3,34 +3,34 @@ UPDATE "_cdc_sink"."public"."frontiers"
     WHERE target_db = $3::STRING AND target_schema = $4::STRING AND applied_nanos = $5::INT8 AND applied_logical = $6::INT8 AND epoch = $7::INT8;
 
 UPSERT INTO "shop"."golden"."wide" ("id", "doc", "raw", "at", "tags", "bits", "data")
-    SELECT (v.j->>E'id')::uuid, CASE WHEN v.j->E'doc' = '{"__crdb_json_null__": true}'::JSONB THEN 'null'::JSONB ELSE NULLIF(v.j->E'doc', 'null'::JSONB) END, CASE WHEN v.j->E'raw' = '{"__crdb_json_null__": true}'::JSONB THEN 'null'::JSONB ELSE NULLIF(v.j->E'raw', 'null'::JSONB) END, (v.j->>E'at')::timestamp without time zone, CASE WHEN jsonb_typeof(v.j->E'tags') = 'array' THEN ARRAY(SELECT e.x::text
-    FROM jsonb_array_elements_text(v.j->E'tags') AS e(x)) END, (v.j->>E'bits')::bit(5), (v.j->>E'data')::bytea
+    SELECT (cdc_row.j->>E'id')::uuid, CASE WHEN cdc_row.j->E'doc' = '{"__crdb_json_null__": true}'::JSONB THEN 'null'::JSONB ELSE NULLIF(cdc_row.j->E'doc', 'null'::JSONB) END, CASE WHEN cdc_row.j->E'raw' = '{"__crdb_json_null__": true}'::JSONB THEN 'null'::JSONB ELSE NULLIF(cdc_row.j->E'raw', 'null'::JSONB) END, (cdc_row.j->>E'at')::timestamp without time zone, CASE WHEN jsonb_typeof(cdc_row.j->E'tags') = 'array' THEN ARRAY(SELECT e.x::text
+    FROM jsonb_array_elements_text(cdc_row.j->E'tags') AS e(x)) END, (cdc_row.j->>E'bits')::bit(5), (cdc_row.j->>E'data')::bytea
     FROM (SELECT r.mut::JSONB AS j
     FROM (SELECT DISTINCT ON (s.key) s.key, s.long_key, s.mut, s.shape, bool_or(s.shape = 0) OVER (PARTITION BY s.key) AS reborn
     FROM "_cdc_sink"."public"."shop_golden_wide_c09cb0a2f722" AS s
     WHERE (s.nanos, s.logical) > ($1::INT8, $2::INT8) AND (s.nanos, s.logical) <= ($3::INT8, $4::INT8)
     ORDER BY s.key, s.nanos DESC, s.logical DESC) AS r
-    WHERE r.shape = -5159595974983399295) AS v;
+    WHERE r.shape = -5159595974983399295) AS cdc_row;
 
 UPSERT INTO "shop"."golden"."wide" ("id", "at", "tags")
-    SELECT (v.j->>E'id')::uuid, (v.j->>E'at')::timestamp without time zone, CASE WHEN jsonb_typeof(v.j->E'tags') = 'array' THEN ARRAY(SELECT e.x::text
-    FROM jsonb_array_elements_text(v.j->E'tags') AS e(x)) END
+    SELECT (cdc_row.j->>E'id')::uuid, (cdc_row.j->>E'at')::timestamp without time zone, CASE WHEN jsonb_typeof(cdc_row.j->E'tags') = 'array' THEN ARRAY(SELECT e.x::text
+    FROM jsonb_array_elements_text(cdc_row.j->E'tags') AS e(x)) END
     FROM (SELECT r.mut::JSONB AS j
     FROM (SELECT DISTINCT ON (s.key) s.key, s.long_key, s.mut, s.shape, bool_or(s.shape = 0) OVER (PARTITION BY s.key) AS reborn
     FROM "_cdc_sink"."public"."shop_golden_wide_c09cb0a2f722" AS s
     WHERE (s.nanos, s.logical) > ($1::INT8, $2::INT8) AND (s.nanos, s.logical) <= ($3::INT8, $4::INT8)
     ORDER BY s.key, s.nanos DESC, s.logical DESC) AS r
-    WHERE r.shape = 5335207463450548406 AND NOT r.reborn) AS v;
+    WHERE r.shape = 5335207463450548406 AND NOT r.reborn) AS cdc_row;
 
 INSERT INTO "shop"."golden"."wide" ("id", "at", "tags")
-    SELECT (v.j->>E'id')::uuid, (v.j->>E'at')::timestamp without time zone, CASE WHEN jsonb_typeof(v.j->E'tags') = 'array' THEN ARRAY(SELECT e.x::text
-    FROM jsonb_array_elements_text(v.j->E'tags') AS e(x)) END
+    SELECT (cdc_row.j->>E'id')::uuid, (cdc_row.j->>E'at')::timestamp without time zone, CASE WHEN jsonb_typeof(cdc_row.j->E'tags') = 'array' THEN ARRAY(SELECT e.x::text
+    FROM jsonb_array_elements_text(cdc_row.j->E'tags') AS e(x)) END
     FROM (SELECT r.mut::JSONB AS j
     FROM (SELECT DISTINCT ON (s.key) s.key, s.long_key, s.mut, s.shape, bool_or(s.shape = 0) OVER (PARTITION BY s.key) AS reborn
     FROM "_cdc_sink"."public"."shop_golden_wide_c09cb0a2f722" AS s
     WHERE (s.nanos, s.logical) > ($1::INT8, $2::INT8) AND (s.nanos, s.logical) <= ($3::INT8, $4::INT8)
     ORDER BY s.key, s.nanos DESC, s.logical DESC) AS r
-    WHERE r.shape = 5335207463450548406 AND r.reborn) AS v
+    WHERE r.shape = 5335207463450548406 AND r.reborn) AS cdc_row
     ON CONFLICT ("id") DO UPDATE
     SET "at" = excluded."at", "tags" = excluded."tags", "doc" = DEFAULT, "raw" = DEFAULT, "bits" = DEFAULT, "data" = DEFAULT;
 

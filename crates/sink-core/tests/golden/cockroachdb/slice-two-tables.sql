@@ -3,22 +3,22 @@ UPDATE "_cdc_sink"."public"."frontiers"
     WHERE target_db = $3::STRING AND target_schema = $4::STRING AND applied_nanos = $5::INT8 AND applied_logical = $6::INT8 AND epoch = $7::INT8;
 
 UPSERT INTO "shop"."golden"."parents" ("id", "name")
-    SELECT (v.j->>E'id')::bigint, (v.j->>E'name')::text
+    SELECT (cdc_row.j->>E'id')::bigint, (cdc_row.j->>E'name')::text
     FROM (SELECT r.mut::JSONB AS j
     FROM (SELECT DISTINCT ON (s.key) s.key, s.long_key, s.mut, s.shape, false AS reborn
     FROM "_cdc_sink"."public"."shop_golden_parents_09d8fb4c8dcc" AS s
     WHERE (s.nanos, s.logical) > ($1::INT8, $2::INT8) AND (s.nanos, s.logical) <= ($3::INT8, $4::INT8)
     ORDER BY s.key, s.nanos DESC, s.logical DESC) AS r
-    WHERE r.shape = 7842058286331507490) AS v;
+    WHERE r.shape = 7842058286331507490) AS cdc_row;
 
 UPSERT INTO "shop"."golden"."children" ("id", "parent_id", "price")
-    SELECT (v.j->>E'id')::bigint, (v.j->>E'parent_id')::bigint, (v.j->>E'price')::numeric(10,2)
+    SELECT (cdc_row.j->>E'id')::bigint, (cdc_row.j->>E'parent_id')::bigint, (cdc_row.j->>E'price')::numeric(10,2)
     FROM (SELECT r.mut::JSONB AS j
     FROM (SELECT DISTINCT ON (s.key) s.key, s.long_key, s.mut, s.shape, false AS reborn
     FROM "_cdc_sink"."public"."shop_golden_children_f8f8ec2b16f0" AS s
     WHERE (s.nanos, s.logical) > ($1::INT8, $2::INT8) AND (s.nanos, s.logical) <= ($3::INT8, $4::INT8)
     ORDER BY s.key, s.nanos DESC, s.logical DESC) AS r
-    WHERE r.shape = -776724858981574976) AS v;
+    WHERE r.shape = -776724858981574976) AS cdc_row;
 
 DELETE
     FROM "shop"."golden"."children"

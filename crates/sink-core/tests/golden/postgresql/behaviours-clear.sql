@@ -1,14 +1,22 @@
-WITH y0 AS MATERIALIZED (SELECT w.*, count(*) FILTER (WHERE w.shape = 0) OVER (PARTITION BY w.key
+WITH p0 AS MATERIALIZED (SELECT s.key, s.long_key, s.mut, s.shape, s.nanos, s.logical, cdc_row."major" AS c0, NULLIF(cdc_row."minor", 'NaN') AS c1, COALESCE((CASE WHEN left(cdc_row."at", 1) = '-' OR left(cdc_row."at", 5) IN ('0000-', '29427') THEN CASE WHEN cdc_row."at" IN ('294276-12-31T23:59:59.999999', '294276-12-31T23:59:59.999999Z', '294277-01-01T23:59:59.999999', '294277-01-01T23:59:59.999999Z') THEN 'infinity' WHEN cdc_row."at" IN ('-4713-11-24T00:00:00', '-4713-11-24T00:00:00Z', '-4714-11-24T00:00:00', '-4714-11-24T00:00:00Z', '-infinity') THEN '-infinity' WHEN left(cdc_row."at", 5) = '29427' THEN cdc_row."at" ELSE lpad((1 + substring(cdc_row."at" from '^-?(\d+)')::int)::text, 4, '0') || substring(cdc_row."at" from '^-?\d+(.*)$') || ' BC' END ELSE cdc_row."at" END)::timestamp with time zone > now() - E'00:01:00'::interval, false) AS fresh
+    FROM "_cdc_sink"."shop_golden_versioned_0e9d43bf465c" s, json_to_record((CASE WHEN s.shape = 0 THEN '{}' ELSE s.mut END)::json) AS cdc_row("major" bigint, "minor" numeric(10,2), "at" text)
+    WHERE (s.nanos, s.logical) > ($1, $2) AND (s.nanos, s.logical) <= ($3, $4)),
+m0 AS MATERIALIZED (SELECT p.key
+    FROM p0 p GROUP BY p.key HAVING count(*) > 1),
+y0 AS MATERIALIZED (SELECT w.*, count(*) FILTER (WHERE w.shape = 0) OVER (PARTITION BY w.key
     ORDER BY w.nanos DESC, w.logical DESC, (w.shape = 0) ROWS UNBOUNDED PRECEDING) AS deletions, bool_or(w.shape = 0) OVER (PARTITION BY w.key) AS reborn
-    FROM (SELECT s.key, s.long_key, s.mut, s.shape, s.nanos, s.logical, v."major" AS c0, NULLIF(v."minor", 'NaN') AS c1, COALESCE((CASE WHEN left(v."at", 1) = '-' OR left(v."at", 5) IN ('0000-', '29427') THEN CASE WHEN v."at" IN ('294276-12-31T23:59:59.999999', '294276-12-31T23:59:59.999999Z', '294277-01-01T23:59:59.999999', '294277-01-01T23:59:59.999999Z') THEN 'infinity' WHEN v."at" IN ('-4713-11-24T00:00:00', '-4713-11-24T00:00:00Z', '-4714-11-24T00:00:00', '-4714-11-24T00:00:00Z', '-infinity') THEN '-infinity' WHEN left(v."at", 5) = '29427' THEN v."at" ELSE lpad((1 + substring(v."at" from '^-?(\d+)')::int)::text, 4, '0') || substring(v."at" from '^-?\d+(.*)$') || ' BC' END ELSE v."at" END)::timestamp with time zone > now() - E'00:01:00'::interval, false) AS fresh
-    FROM "_cdc_sink"."shop_golden_versioned_0e9d43bf465c" s, json_to_record((CASE WHEN s.shape = 0 THEN '{}' ELSE s.mut END)::json) AS v("major" bigint, "minor" numeric(10,2), "at" text)
-    WHERE (s.nanos, s.logical) > ($1, $2) AND (s.nanos, s.logical) <= ($3, $4)) w),
-x0 AS MATERIALIZED (SELECT DISTINCT ON (x.key) x.key, x.long_key, CASE WHEN x.candidate THEN x.mut ELSE 'null' END AS mut, CASE WHEN x.candidate THEN x.shape ELSE 0 END AS shape, x.c0, x.c1, x.reborn, x.later
+    FROM p0 w
+    WHERE (w.key IN (SELECT m.key
+    FROM m0 m)) IS TRUE),
+x0 AS MATERIALIZED (SELECT p.key, p.long_key, p.mut, p.shape, p.c0, p.c1, p.shape = 0 AS reborn, 0::int8 AS later
+    FROM p0 p
+    WHERE NOT ((p.key IN (SELECT m.key
+    FROM m0 m)) IS TRUE) AND (p.shape = 0 OR p.fresh) UNION ALL (SELECT DISTINCT ON (x.key) x.key, x.long_key, CASE WHEN x.candidate THEN x.mut ELSE 'null' END AS mut, CASE WHEN x.candidate THEN x.shape ELSE 0 END AS shape, x.c0, x.c1, x.reborn, x.later
     FROM (SELECT y.*, (y.shape <> 0 AND y.fresh AND y.deletions = 0) AS candidate, count(*) FILTER (WHERE y.shape <> 0 AND y.fresh AND y.deletions = 0) OVER (PARTITION BY y.key
     ORDER BY y.nanos DESC, y.logical DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS later
     FROM y0 y) x
     WHERE x.candidate OR x.reborn
-    ORDER BY x.key, x.candidate DESC, x.c0 DESC NULLS LAST, x.c1 DESC NULLS LAST, x.nanos, x.logical),
+    ORDER BY x.key, x.candidate DESC, x.c0 DESC NULLS LAST, x.c1 DESC NULLS LAST, x.nanos, x.logical)),
 r0 AS MATERIALIZED (SELECT x.*
     FROM x0 x
     WHERE x.shape = 0 OR x.reborn OR NOT EXISTS (SELECT 1
@@ -22,8 +30,8 @@ d0 AS (UPDATE "golden"."versioned" t
 c0_0 AS (UPDATE "golden"."versioned" t
     SET "name" = CASE WHEN t."name" IS DISTINCT
     FROM v."name" THEN NULL ELSE t."name" END
-    FROM (SELECT v."id", v."major", v."minor", (CASE WHEN left(v."at", 1) = '-' OR left(v."at", 5) IN ('0000-', '29427') THEN CASE WHEN v."at" IN ('294276-12-31T23:59:59.999999', '294276-12-31T23:59:59.999999Z', '294277-01-01T23:59:59.999999', '294277-01-01T23:59:59.999999Z') THEN 'infinity' WHEN v."at" IN ('-4713-11-24T00:00:00', '-4713-11-24T00:00:00Z', '-4714-11-24T00:00:00', '-4714-11-24T00:00:00Z', '-infinity') THEN '-infinity' WHEN left(v."at", 5) = '29427' THEN v."at" ELSE lpad((1 + substring(v."at" from '^-?(\d+)')::int)::text, 4, '0') || substring(v."at" from '^-?\d+(.*)$') || ' BC' END ELSE v."at" END)::timestamp with time zone AS "at", (upper((v."title")) || '$0')::text AS "name", (r.mut::jsonb - ARRAY[E'at', E'id', E'major', E'minor', E'title', E'unwanted']::text[]) AS "overflow"
-    FROM r0 r, json_to_record(r.mut::json) AS v("id" bigint, "major" bigint, "minor" numeric(10,2), "at" text, "title" text)
+    FROM (SELECT cdc_row."id", cdc_row."major", cdc_row."minor", (CASE WHEN left(cdc_row."at", 1) = '-' OR left(cdc_row."at", 5) IN ('0000-', '29427') THEN CASE WHEN cdc_row."at" IN ('294276-12-31T23:59:59.999999', '294276-12-31T23:59:59.999999Z', '294277-01-01T23:59:59.999999', '294277-01-01T23:59:59.999999Z') THEN 'infinity' WHEN cdc_row."at" IN ('-4713-11-24T00:00:00', '-4713-11-24T00:00:00Z', '-4714-11-24T00:00:00', '-4714-11-24T00:00:00Z', '-infinity') THEN '-infinity' WHEN left(cdc_row."at", 5) = '29427' THEN cdc_row."at" ELSE lpad((1 + substring(cdc_row."at" from '^-?(\d+)')::int)::text, 4, '0') || substring(cdc_row."at" from '^-?\d+(.*)$') || ' BC' END ELSE cdc_row."at" END)::timestamp with time zone AS "at", (upper((cdc_row."title")) || '$0')::text AS "name", (r.mut::jsonb - ARRAY[E'at', E'id', E'major', E'minor', E'title', E'unwanted']::text[]) AS "overflow"
+    FROM r0 r, json_to_record(r.mut::json) AS cdc_row("id" bigint, "major" bigint, "minor" numeric(10,2), "at" text, "title" text)
     WHERE r.shape = 9070792811203791056) v
     WHERE t."id" = v."id" AND (t."name" IS DISTINCT
     FROM v."name"))
@@ -31,6 +39,9 @@ SELECT 1::int8 AS fence, ARRAY[0]::int8[] AS upserts, ARRAY[(SELECT count(*)
     FROM r0
     WHERE shape = 0)]::int8[] AS deletes, ARRAY[((SELECT count(*) + COALESCE(sum(later), 0)
     FROM x0
-    WHERE shape <> 0) - 0)::int8]::int8[] AS beaten, ARRAY[(SELECT count(*)
+    WHERE shape <> 0) - 0)::int8]::int8[] AS beaten, ARRAY[((SELECT count(*)
     FROM y0
-    WHERE shape <> 0 AND deletions = 0 AND NOT fresh)]::int8[] AS late;
+    WHERE shape <> 0 AND deletions = 0 AND NOT fresh) + (SELECT count(*)
+    FROM p0 p
+    WHERE p.shape <> 0 AND NOT p.fresh AND NOT ((p.key IN (SELECT m.key
+    FROM m0 m)) IS TRUE)))]::int8[] AS late;

@@ -7,8 +7,8 @@ d0 AS (DELETE
     USING r0 r
     WHERE r.shape = 0 AND t."id" = (COALESCE(r.long_key, r.key)::json->>0)::bigint),
 u0_0 AS (INSERT INTO "golden"."products" ("id", "sku", "shelf")
-    SELECT v."id", v."sku", v."shelf"
-    FROM r0 r, json_to_record(r.mut::json) AS v("id" bigint, "sku" character varying(128), "shelf" integer)
+    SELECT cdc_row."id", cdc_row."sku", cdc_row."shelf"
+    FROM r0 r, json_to_record(r.mut::json) AS cdc_row("id" bigint, "sku" character varying(128), "shelf" integer)
     WHERE r.shape = 632354672352216545
     ORDER BY 1
     ON CONFLICT ("id") DO UPDATE

@@ -10,8 +10,8 @@ c0_0 AS (UPDATE "golden"."products" t
     SET "sku" = CASE WHEN t."sku" IS DISTINCT
     FROM v."sku" THEN 'moving-' || gen_random_uuid() ELSE t."sku" END, "shelf" = CASE WHEN t."shelf" IS DISTINCT
     FROM v."shelf" THEN NULL ELSE t."shelf" END
-    FROM (SELECT v."id", v."sku", v."shelf"
-    FROM r0 r, json_to_record(r.mut::json) AS v("id" bigint, "sku" character varying(128), "shelf" integer)
+    FROM (SELECT cdc_row."id", cdc_row."sku", cdc_row."shelf"
+    FROM r0 r, json_to_record(r.mut::json) AS cdc_row("id" bigint, "sku" character varying(128), "shelf" integer)
     WHERE r.shape = 632354672352216545) v
     WHERE t."id" = v."id" AND (t."sku" IS DISTINCT
     FROM v."sku" OR t."shelf" IS DISTINCT

@@ -22,8 +22,8 @@ d0 AS (DELETE
     USING r0 r
     WHERE r.shape = 0 AND t."at" = r.k0 AND t."amount" = r.k1),
 u0_0 AS (INSERT INTO "golden"."prices" ("at", "amount", "note")
-    SELECT (CASE WHEN left(v."at", 1) = '-' OR left(v."at", 5) IN ('0000-', '29427') THEN CASE WHEN v."at" IN ('294276-12-31T23:59:59.999999', '294276-12-31T23:59:59.999999Z', '294277-01-01T23:59:59.999999', '294277-01-01T23:59:59.999999Z') THEN 'infinity' WHEN v."at" IN ('-4713-11-24T00:00:00', '-4713-11-24T00:00:00Z', '-4714-11-24T00:00:00', '-4714-11-24T00:00:00Z', '-infinity') THEN '-infinity' WHEN left(v."at", 5) = '29427' THEN v."at" ELSE lpad((1 + substring(v."at" from '^-?(\d+)')::int)::text, 4, '0') || substring(v."at" from '^-?\d+(.*)$') || ' BC' END ELSE v."at" END)::timestamp with time zone AS "at", v."amount", v."note"
-    FROM r0 r, json_to_record(r.mut::json) AS v("at" text, "amount" numeric(10,2), "note" text)
+    SELECT (CASE WHEN left(cdc_row."at", 1) = '-' OR left(cdc_row."at", 5) IN ('0000-', '29427') THEN CASE WHEN cdc_row."at" IN ('294276-12-31T23:59:59.999999', '294276-12-31T23:59:59.999999Z', '294277-01-01T23:59:59.999999', '294277-01-01T23:59:59.999999Z') THEN 'infinity' WHEN cdc_row."at" IN ('-4713-11-24T00:00:00', '-4713-11-24T00:00:00Z', '-4714-11-24T00:00:00', '-4714-11-24T00:00:00Z', '-infinity') THEN '-infinity' WHEN left(cdc_row."at", 5) = '29427' THEN cdc_row."at" ELSE lpad((1 + substring(cdc_row."at" from '^-?(\d+)')::int)::text, 4, '0') || substring(cdc_row."at" from '^-?\d+(.*)$') || ' BC' END ELSE cdc_row."at" END)::timestamp with time zone AS "at", cdc_row."amount", cdc_row."note"
+    FROM r0 r, json_to_record(r.mut::json) AS cdc_row("at" text, "amount" numeric(10,2), "note" text)
     WHERE r.shape = 8951263911151530224
     ORDER BY 1, 2
     ON CONFLICT ("at", "amount") DO UPDATE

@@ -20,8 +20,8 @@ d0 AS (DELETE
     USING r0 r
     WHERE r.shape = 0 AND t."id" = (COALESCE(r.long_key, r.key)::json->>0)::uuid),
 u0_0 AS (INSERT INTO "golden"."wide" ("id", "doc")
-    SELECT v."id", CASE WHEN v."doc" = '{"__crdb_json_null__": true}'::jsonb THEN 'null' ELSE v."doc" END AS "doc"
-    FROM r0 r, json_to_record(r.mut::json) AS v("id" uuid, "doc" jsonb)
+    SELECT cdc_row."id", CASE WHEN cdc_row."doc" = '{"__crdb_json_null__": true}'::jsonb THEN 'null' ELSE cdc_row."doc" END AS "doc"
+    FROM r0 r, json_to_record(r.mut::json) AS cdc_row("id" uuid, "doc" jsonb)
     WHERE r.shape = -4859689416026251384 AND NOT r.reborn
     ORDER BY 1
     ON CONFLICT ("id") DO UPDATE

@@ -13,8 +13,8 @@ c0_0 AS (UPDATE "golden"."products" t
     SET "sku" = CASE WHEN t."sku" IS DISTINCT
     FROM v."sku" THEN 'moving-' || gen_random_uuid() ELSE t."sku" END, "shelf" = CASE WHEN t."shelf" IS DISTINCT
     FROM v."shelf" THEN NULL ELSE t."shelf" END
-    FROM (SELECT v."id", v."sku", v."shelf"
-    FROM r0 r, json_to_record(r.mut::json) AS v("id" bigint, "sku" character varying(128), "shelf" integer)
+    FROM (SELECT cdc_row."id", cdc_row."sku", cdc_row."shelf"
+    FROM r0 r, json_to_record(r.mut::json) AS cdc_row("id" bigint, "sku" character varying(128), "shelf" integer)
     WHERE r.shape = 632354672352216545) v
     WHERE t."id" = v."id" AND (t."sku" IS DISTINCT
     FROM v."sku" OR t."shelf" IS DISTINCT
@@ -29,8 +29,8 @@ d1 AS (DELETE
     WHERE r.shape = 0 AND t."id" = (COALESCE(r.long_key, r.key)::json->>0)::bigint),
 c1_0 AS (DELETE
     FROM "golden"."seats" t
-    USING (SELECT v."id", v."number"
-    FROM r1 r, json_to_record(r.mut::json) AS v("id" bigint, "number" integer)
+    USING (SELECT cdc_row."id", cdc_row."number"
+    FROM r1 r, json_to_record(r.mut::json) AS cdc_row("id" bigint, "number" integer)
     WHERE r.shape = -5660985795130420957) v
     WHERE t."id" = v."id" AND (t."number" IS DISTINCT
     FROM v."number"))

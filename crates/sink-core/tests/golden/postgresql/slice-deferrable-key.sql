@@ -11,14 +11,14 @@ d0 AS (DELETE
     WHERE r.shape = 0 AND t."id" = (COALESCE(r.long_key, r.key)::json->>0)::bigint),
 eu0_0 AS (UPDATE "golden"."deferred" t
     SET "v" = v."v"
-    FROM (SELECT v."id", v."v"
-    FROM r0 r, json_to_record(r.mut::json) AS v("id" bigint, "v" text)
+    FROM (SELECT cdc_row."id", cdc_row."v"
+    FROM r0 r, json_to_record(r.mut::json) AS cdc_row("id" bigint, "v" text)
     WHERE r.shape = 2615726293308485942) v
     WHERE t."id" = v."id"),
 u0_0 AS (INSERT INTO "golden"."deferred" ("id", "v")
     SELECT "id", "v"
-    FROM (SELECT v."id", v."v"
-    FROM r0 r, json_to_record(r.mut::json) AS v("id" bigint, "v" text)
+    FROM (SELECT cdc_row."id", cdc_row."v"
+    FROM r0 r, json_to_record(r.mut::json) AS cdc_row("id" bigint, "v" text)
     WHERE r.shape = 2615726293308485942) v
     WHERE NOT EXISTS (SELECT 1
     FROM "golden"."deferred" t

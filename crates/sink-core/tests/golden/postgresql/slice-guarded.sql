@@ -9,8 +9,8 @@ d0 AS (DELETE
     USING r0 r
     WHERE r.shape = 0 AND t."id" = (COALESCE(r.long_key, r.key)::json->>0)::bigint),
 u0_0 AS (INSERT INTO "golden"."parents" ("id", "name")
-    SELECT v."id", v."name"
-    FROM r0 r, json_to_record(r.mut::json) AS v("id" bigint, "name" text)
+    SELECT cdc_row."id", cdc_row."name"
+    FROM r0 r, json_to_record(r.mut::json) AS cdc_row("id" bigint, "name" text)
     WHERE r.shape = 7842058286331507490
     ORDER BY 1
     ON CONFLICT ("id") DO UPDATE

@@ -10,8 +10,8 @@ d0 AS (DELETE
     USING r0 r
     WHERE r.shape = 0 AND t."id" = (COALESCE(r.long_key, r.key)::json->>0)::bigint),
 u0_0 AS (INSERT INTO "golden"."numbered" ("id", "seq", "v") OVERRIDING SYSTEM VALUE
-    SELECT v."id", v."seq", v."v"
-    FROM r0 r, json_to_record(r.mut::json) AS v("id" bigint, "seq" bigint, "v" integer)
+    SELECT cdc_row."id", cdc_row."seq", cdc_row."v"
+    FROM r0 r, json_to_record(r.mut::json) AS cdc_row("id" bigint, "seq" bigint, "v" integer)
     WHERE r.shape = -2876840206961050007
     ORDER BY 1
     ON CONFLICT ("id") DO UPDATE

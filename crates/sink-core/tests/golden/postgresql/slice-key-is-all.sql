@@ -10,8 +10,8 @@ d0 AS (DELETE
     USING r0 r
     WHERE r.shape = 0 AND t."a" = (COALESCE(r.long_key, r.key)::json->>0)::bigint AND t."b" = (COALESCE(r.long_key, r.key)::json->>1)::text),
 u0_0 AS (INSERT INTO "golden"."tags" ("a", "b")
-    SELECT v."a", v."b"
-    FROM r0 r, json_to_record(r.mut::json) AS v("a" bigint, "b" text)
+    SELECT cdc_row."a", cdc_row."b"
+    FROM r0 r, json_to_record(r.mut::json) AS cdc_row("a" bigint, "b" text)
     WHERE r.shape = 320862978261066923
     ORDER BY 1, 2
     ON CONFLICT ("a", "b") DO NOTHING)

@@ -10,8 +10,8 @@ d0 AS (DELETE
     USING r0 r
     WHERE r.shape = 0 AND t."I d" = (COALESCE(r.long_key, r.key)::json->>0)::bigint),
 u0_0 AS (INSERT INTO "golden"."od""d; --" ("I d", "v'\")
-    SELECT v."I d", v."v'\"
-    FROM r0 r, json_to_record(r.mut::json) AS v("I d" bigint, "v'\" text)
+    SELECT cdc_row."I d", cdc_row."v'\"
+    FROM r0 r, json_to_record(r.mut::json) AS cdc_row("I d" bigint, "v'\" text)
     WHERE r.shape = 9011180329073439647
     ORDER BY 1
     ON CONFLICT ("I d") DO UPDATE

@@ -10,8 +10,8 @@ d0 AS (DELETE
     USING r0 r
     WHERE r.shape = 0 AND t."id" = (COALESCE(r.long_key, r.key)::json->>0)::bigint),
 u0_0 AS (INSERT INTO "golden"."parents" ("id", "name")
-    SELECT v."ID" AS "id", v."Name" AS "name"
-    FROM r0 r, json_to_record(r.mut::json) AS v("ID" bigint, "Name" text)
+    SELECT cdc_row."ID" AS "id", cdc_row."Name" AS "name"
+    FROM r0 r, json_to_record(r.mut::json) AS cdc_row("ID" bigint, "Name" text)
     WHERE r.shape = 1186060269971230292
     ORDER BY 1
     ON CONFLICT ("id") DO UPDATE

@@ -7,8 +7,8 @@ d0 AS (DELETE
     USING r0 r
     WHERE r.shape = 0 AND t."id" = (COALESCE(r.long_key, r.key)::json->>0)::bigint),
 u0_0 AS (INSERT INTO "golden"."products" ("id", "sku", "shelf")
-    SELECT v."id", v."sku", v."shelf"
-    FROM r0 r, json_to_record(r.mut::json) AS v("id" bigint, "sku" character varying(128), "shelf" integer)
+    SELECT cdc_row."id", cdc_row."sku", cdc_row."shelf"
+    FROM r0 r, json_to_record(r.mut::json) AS cdc_row("id" bigint, "sku" character varying(128), "shelf" integer)
     WHERE r.shape = 632354672352216545
     ORDER BY 1
     ON CONFLICT ("id") DO UPDATE
@@ -22,8 +22,8 @@ d1 AS (DELETE
     USING r1 r
     WHERE r.shape = 0 AND t."id" = (COALESCE(r.long_key, r.key)::json->>0)::bigint),
 u1_0 AS (INSERT INTO "golden"."seats" ("id", "number")
-    SELECT v."id", v."number"
-    FROM r1 r, json_to_record(r.mut::json) AS v("id" bigint, "number" integer)
+    SELECT cdc_row."id", cdc_row."number"
+    FROM r1 r, json_to_record(r.mut::json) AS cdc_row("id" bigint, "number" integer)
     WHERE r.shape = -5660985795130420957
     ORDER BY 1
     ON CONFLICT ("id") DO UPDATE

@@ -10,8 +10,8 @@ d0 AS (DELETE
     USING r0 r
     WHERE r.shape = 0 AND t."id" = (COALESCE(r.long_key, r.key)::json->>0)::bigint),
 u0_0 AS (INSERT INTO "golden"."parents" ("id", "name")
-    SELECT v."id", v."name"
-    FROM r0 r, json_to_record(r.mut::json) AS v("id" bigint, "name" text)
+    SELECT cdc_row."id", cdc_row."name"
+    FROM r0 r, json_to_record(r.mut::json) AS cdc_row("id" bigint, "name" text)
     WHERE r.shape = 7842058286331507490
     ORDER BY 1
     ON CONFLICT ("id") DO UPDATE
@@ -25,8 +25,8 @@ d1 AS (DELETE
     USING r1 r
     WHERE r.shape = 0 AND t."id" = (COALESCE(r.long_key, r.key)::json->>0)::bigint),
 u1_0 AS (INSERT INTO "golden"."children" ("id", "parent_id", "price")
-    SELECT v."id", v."parent_id", v."price"
-    FROM r1 r, json_to_record(r.mut::json) AS v("id" bigint, "parent_id" bigint, "price" numeric(10,2))
+    SELECT cdc_row."id", cdc_row."parent_id", cdc_row."price"
+    FROM r1 r, json_to_record(r.mut::json) AS cdc_row("id" bigint, "parent_id" bigint, "price" numeric(10,2))
     WHERE r.shape = -776724858981574976
     ORDER BY 1
     ON CONFLICT ("id") DO UPDATE

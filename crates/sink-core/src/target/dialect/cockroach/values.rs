@@ -14,10 +14,12 @@ pub(super) fn key_values(table: &TableSchema, key: &str) -> Vec<String> {
             None => format!("{text}::{}", column.sql_type),
             Some(expression) => {
                 let input = match expression.input() {
+                    _ if expression.is_constant() => return substituted(column, Some(expression), ""),
                     Input::Text => text,
-                    Input::Typed => format!("({text}::{})", column.sql_type),
+                    Input::Typed => format!("{text}::{}", column.sql_type),
                 };
-                substituted(column, Some(expression), &input)
+                let value = substituted(column, Some(expression), "cdc_key.value");
+                format!("(SELECT {value} FROM (SELECT {input}) AS cdc_key(value))")
             }
         }
     });
@@ -70,9 +72,9 @@ fn substituted(column: &ColumnSchema, expression: Option<&Expression>, input: &s
 /// A query that is planned only if the expression can stand for a value of the column, for one row.
 pub(super) fn check_expression(table: &TableSchema, column: usize, expression: &Expression) -> String {
     let schema = &table.columns[column];
-    let input = input_of(schema, expression, "v.j", table.source_of(column));
+    let input = input_of(schema, expression, "cdc_row.j", table.source_of(column));
     format!(
-        "SELECT 1 FROM (SELECT '{{}}'::JSONB AS j) AS v WHERE {} IS NULL",
+        "SELECT 1 FROM (SELECT '{{}}'::JSONB AS j) AS cdc_row WHERE {} IS NULL",
         substituted(schema, Some(expression), &input)
     )
 }

@@ -48,9 +48,9 @@ fn candidates(plan: &TablePlan, rules: &TableRules, source: &str, filter: &str) 
 
 /// Every version with its version tuple (`c0`, …) and whether it is `fresh`.
 fn tuples(plan: &TablePlan, rules: &TableRules, source: &str, filter: &str) -> String {
-    let mut columns = vec!["s.*".to_owned()];
+    let mut columns = vec!["cdc_row.*".to_owned()];
     if plan.fold == Fold::Value {
-        let keys = key_values(&plan.table, "COALESCE(s.long_key, s.key)");
+        let keys = key_values(&plan.table, "COALESCE(cdc_row.long_key, cdc_row.key)");
         columns.extend(keys.iter().enumerate().map(|(position, key)| format!("{key} AS k{position}")));
     }
     columns.extend(rules.cas.iter().enumerate().map(|(number, column)| {
@@ -66,7 +66,7 @@ fn tuples(plan: &TablePlan, rules: &TableRules, source: &str, filter: &str) -> S
         if fresh.is_empty() { "true".into() } else { format!("COALESCE({}, false)", fresh.join(" AND ")) };
     columns.push(format!("{fresh} AS fresh"));
     format!(
-        "SELECT {} FROM (SELECT s.*, s.mut::JSONB AS j FROM {source} WHERE {filter}) AS s",
+        "SELECT {} FROM (SELECT s.*, s.mut::JSONB AS j FROM {source} WHERE {filter}) AS cdc_row",
         columns.join(", ")
     )
 }
@@ -82,13 +82,13 @@ fn key_names(plan: &TablePlan, row: &str) -> Vec<String> {
 fn in_any_shape(plan: &TablePlan, column: usize) -> String {
     let cases = plan.shapes.iter().filter_map(|shape| {
         let feed = shape.feeds.iter().find(|feed| feed.column == column)?;
-        Some(format!(" WHEN {} THEN {}", shape.shape.id(), row_value(plan, shape, feed, "s.j")))
+        Some(format!(" WHEN {} THEN {}", shape.shape.id(), row_value(plan, shape, feed, "cdc_row.j")))
     });
     let cases: String = cases.collect();
     if cases.is_empty() {
         return format!("NULL::{}", cast_type(&plan.table.columns[column].sql_type));
     }
-    format!("(CASE s.shape{cases} END)")
+    format!("(CASE cdc_row.shape{cases} END)")
 }
 
 /// The condition under which `ON CONFLICT DO UPDATE` may overwrite row `t`.

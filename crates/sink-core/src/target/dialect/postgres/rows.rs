@@ -32,7 +32,7 @@ impl Records {
         format!("{}.{}", alias(place), quote(member))
     }
 
-    /// `, json_to_record(…) AS v(…)` for each, over this JSON.
+    /// `, json_to_record(…) AS cdc_row(…)` for each, over this JSON.
     pub(super) fn join(&self, json: &str) -> String {
         let each = self.records.iter().enumerate().map(|(place, record)| {
             let fields: Vec<String> =
@@ -43,8 +43,9 @@ impl Records {
     }
 }
 
+/// A name that no expression's own subquery is likely to use: it would be taken for the incoming row.
 fn alias(place: usize) -> String {
-    if place == 0 { "v".into() } else { format!("v{}", place + 1) }
+    if place == 0 { "cdc_row".into() } else { format!("cdc_row{}", place + 1) }
 }
 
 /// The expression of a column's value in rows of a shape.
@@ -142,7 +143,7 @@ pub(super) fn rows_of(at: usize, plan: &TablePlan, shape: &ShapePlan, filter: &s
         .map(|feed| {
             let value = column_value(plan, shape, feed, &mut records);
             let name = quote(plan.table.columns[feed.column].name.as_str());
-            if value == format!("v.{name}") { value } else { format!("{value} AS {name}") }
+            if value == format!("cdc_row.{name}") { value } else { format!("{value} AS {name}") }
         })
         .collect();
     format!(
@@ -160,13 +161,14 @@ pub(super) fn key_value(table: &TableSchema, key: &str, position: usize) -> Stri
     let plain = || value::key_value(column, key, position);
     match table.rule(at).and_then(|rule| rule.expression.as_ref()) {
         None => plain(),
+        Some(expression) if expression.is_constant() => substituted(column, Some(expression), ""),
         Some(expression) => {
             let input = match expression.input() {
-                _ if expression.is_constant() => String::new(),
-                Input::Text => format!("({key}::json->>{position})"),
-                Input::Typed => format!("({})", plain()),
+                Input::Text => format!("{key}::json->>{position}"),
+                Input::Typed => plain(),
             };
-            substituted(column, Some(expression), &input)
+            let value = substituted(column, Some(expression), "cdc_key.value");
+            format!("(SELECT {value} FROM (SELECT {input}) AS cdc_key(value))")
         }
     }
 }

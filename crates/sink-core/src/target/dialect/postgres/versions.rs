@@ -43,17 +43,17 @@ pub(super) fn effective(
     columns.extend(tuple(plan, rules, &mut records));
     columns.push(format!("{} AS fresh", fresh(plan, rules, &mut records)));
     let json = format!("(CASE WHEN s.shape = {} THEN '{{}}' ELSE s.mut END)::json", Shape::DELETION);
-    let versions = format!(
-        "y{at} AS MATERIALIZED (SELECT w.*, count(*) FILTER (WHERE w.shape = {deletion}) OVER (PARTITION BY {keys} \
-         ORDER BY w.nanos DESC, w.logical DESC, (w.shape = {deletion}) ROWS UNBOUNDED PRECEDING) AS deletions, \
-         bool_or(w.shape = {deletion}) OVER (PARTITION BY {keys}) AS reborn \
-         FROM (SELECT {} FROM {source}{}{filter}) w)",
-        columns.join(", "),
-        records.join(&json),
-        keys = key_names("w"),
-        deletion = Shape::DELETION,
-    );
-    let mut ctes = vec![versions, best(at, plan, rules, &key_names, target.is_some())];
+    let versions = format!("SELECT {} FROM {source}{}{filter}", columns.join(", "), records.join(&json));
+    let mut ctes = match plan.fold {
+        // Nearly always a key has one version, and finding the few that have more is cheaper than sorting them all.
+        Fold::Text => vec![
+            format!("p{at} AS MATERIALIZED ({versions})"),
+            format!("m{at} AS MATERIALIZED (SELECT p.key FROM p{at} p GROUP BY p.key HAVING count(*) > 1)"),
+            history(at, &key_names, &format!("p{at} w WHERE {}", has_several(at, "w"))),
+        ],
+        Fold::Value => vec![history(at, &key_names, &format!("({versions}) w"))],
+    };
+    ctes.push(best(at, plan, rules, &key_names, target.is_some()));
     if let Some(target) = target {
         ctes.push(format!(
             "r{at} AS MATERIALIZED (SELECT x.* FROM x{at} x WHERE x.shape = {} OR x.reborn \
@@ -64,6 +64,23 @@ pub(super) fn effective(
         ));
     }
     ctes
+}
+
+/// Whether a key of `p<n>` has several versions. The hashed subplan behind IS TRUE stays linear; a join would be planned
+/// as a nested loop here.
+fn has_several(at: usize, row: &str) -> String {
+    format!("({row}.key IN (SELECT m.key FROM m{at} m)) IS TRUE")
+}
+
+/// `y<n>`: versions (`w`) with the number of deletions after each, and whether there is any deletion of the key.
+fn history(at: usize, key_names: &dyn Fn(&str) -> String, versions: &str) -> String {
+    format!(
+        "y{at} AS MATERIALIZED (SELECT w.*, count(*) FILTER (WHERE w.shape = {deletion}) OVER (PARTITION BY {keys} \
+         ORDER BY w.nanos DESC, w.logical DESC, (w.shape = {deletion}) ROWS UNBOUNDED PRECEDING) AS deletions, \
+         bool_or(w.shape = {deletion}) OVER (PARTITION BY {keys}) AS reborn FROM {versions})",
+        keys = key_names("w"),
+        deletion = Shape::DELETION,
+    )
 }
 
 /// The best version of each key, or the deletion that stands because there is none.
@@ -94,13 +111,29 @@ fn best(
         (later, format!("{greatest}x.nanos, x.logical"))
     };
     let kept = if rules.cas.is_empty() { "" } else { ", x.later" };
+    let lone = match plan.fold {
+        Fold::Text => lone(at, rules),
+        Fold::Value => String::new(),
+    };
     format!(
-        "{name} AS MATERIALIZED (SELECT DISTINCT ON ({keys}) x.key, x.long_key, \
+        "{name} AS MATERIALIZED ({lone}(SELECT DISTINCT ON ({keys}) x.key, x.long_key, \
          CASE WHEN x.candidate THEN x.mut ELSE 'null' END AS mut, \
          CASE WHEN x.candidate THEN x.shape ELSE {deletion} END AS shape{listed}{tuple}, x.reborn{kept} \
          FROM (SELECT y.*, ({candidate}) AS candidate{later} FROM y{at} y) x WHERE x.candidate OR x.reborn \
-         ORDER BY {keys}, x.candidate DESC, {order})",
+         ORDER BY {keys}, x.candidate DESC, {order}))",
         name = winners(at, exact),
+        deletion = Shape::DELETION,
+    )
+}
+
+/// The keys with one version, which wins unless it is too old. What follows is to have the same columns.
+fn lone(at: usize, rules: &TableRules) -> String {
+    let tuple: String = (0..rules.cas.len()).map(|number| format!(", p.c{number}")).collect();
+    let later = if rules.cas.is_empty() { "" } else { ", 0::int8 AS later" };
+    format!(
+        "SELECT p.key, p.long_key, p.mut, p.shape{tuple}, p.shape = {deletion} AS reborn{later} FROM p{at} p \
+         WHERE NOT ({}) AND (p.shape = {deletion} OR p.fresh) UNION ALL ",
+        has_several(at, "p"),
         deletion = Shape::DELETION,
     )
 }
@@ -124,7 +157,15 @@ pub(super) fn discarded(at: usize, plan: &TablePlan, exact: bool, written: &str)
     let late = if rules.deadlines.is_empty() {
         "0".into()
     } else {
-        format!("(SELECT count(*) FROM y{at} WHERE shape <> {deletion} AND deletions = 0 AND NOT fresh)")
+        let late =
+            format!("(SELECT count(*) FROM y{at} WHERE shape <> {deletion} AND deletions = 0 AND NOT fresh)");
+        match plan.fold {
+            Fold::Text => format!(
+                "({late} + (SELECT count(*) FROM p{at} p WHERE p.shape <> {deletion} AND NOT p.fresh AND NOT ({})))",
+                has_several(at, "p")
+            ),
+            Fold::Value => late,
+        }
     };
     (beaten, late)
 }
