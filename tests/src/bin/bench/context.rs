@@ -68,8 +68,19 @@ impl Bench {
 
     /// A service on the database.
     pub(crate) async fn service(&self, name: &str, flags: &[&str]) -> Result<ServiceProcess> {
+        self.service_with(name, true, flags).await
+    }
+
+    /// A service on the database that asks for tokens unless it is `open`.
+    pub(crate) async fn service_with(
+        &self,
+        name: &str,
+        open: bool,
+        flags: &[&str],
+    ) -> Result<ServiceProcess> {
         let url = self.server.url(DATABASE);
-        let usual = ["start", "--conn", url.as_str(), "--stagingCreateSchema", "--disableAuthentication"];
+        let access = format!("--disableAuthentication={open}");
+        let usual = ["start", "--conn", url.as_str(), "--stagingCreateSchema", access.as_str()];
         let service = Service::new("cdc-webhook").named(name).args(usual).args(flags.iter().copied());
         ServiceProcess::start(service, self.folder.path()).await
     }

@@ -38,6 +38,15 @@ impl Request {
         Request { bytes, rows, upto }
     }
 
+    /// The same request with one more header.
+    pub(crate) fn with_header(&self, name: &str, value: &str) -> Request {
+        let line = self.bytes.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let mut bytes = self.bytes[..line].to_vec();
+        bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        bytes.extend_from_slice(&self.bytes[line..]);
+        Request { bytes, ..*self }
+    }
+
     /// A resolved mark.
     pub(crate) fn mark(path: &str, nanos: i64) -> Request {
         Request::new(path, &format!("{{\"resolved\":\"{nanos}.0000000000\"}}"), 0, nanos)

@@ -14,6 +14,7 @@ mod machine;
 mod memory;
 mod path;
 mod rows;
+mod tokens;
 mod wire;
 
 use std::path::PathBuf;
@@ -44,7 +45,7 @@ struct Args {
     /// Smaller sizes: a few minutes instead of half an hour, with more noise.
     #[arg(long)]
     quick: bool,
-    /// Only these figures (ingest, apply, behaviours, latency, path, immediate, memory, idle); may be repeated.
+    /// Only these figures (ingest, tokens, apply, behaviours, latency, path, immediate, memory, idle); may be repeated.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
     /// Alternating pairs per ratio.
@@ -56,7 +57,8 @@ struct Args {
 }
 
 /// The groups of figures, in the order in which they run.
-const GROUPS: [&str; 8] = ["ingest", "apply", "behaviours", "latency", "path", "immediate", "memory", "idle"];
+const GROUPS: [&str; 9] =
+    ["ingest", "tokens", "apply", "behaviours", "latency", "path", "immediate", "memory", "idle"];
 
 // Threads are for the load generator; this one waits and reads counters.
 #[tokio::main(worker_threads = 2)]
@@ -111,6 +113,7 @@ async fn run(args: &Args) -> Result<()> {
 async fn measure(bench: &Bench, group: &str) -> Result<Vec<Figure>> {
     match group {
         "ingest" => ingest::measure(bench).await,
+        "tokens" => tokens::measure(bench).await,
         "apply" => apply::measure(bench).await,
         "behaviours" => behaviours::measure(bench).await,
         "latency" => latency::measure(bench).await,
