@@ -20,6 +20,7 @@ use crate::diag::Diagnostics;
 use crate::encoding::Encoding;
 use crate::intake::{Intake, Offer};
 use crate::payload::{Payload, PayloadError};
+use crate::refusal_log::RefusalLog;
 use crate::reply::{self, Refusal};
 use crate::route::{Content, FeedOptions, FeedPath, Route, feed_options, route};
 use crate::{health, metrics, payload};
@@ -60,6 +61,7 @@ pub struct Webhook {
     render_metrics: Box<dyn Fn() -> String + Send + Sync>,
     diagnostics: Diagnostics,
     asked: Asked,
+    refusals: RefusalLog,
     draining: AtomicBool,
 }
 
@@ -93,6 +95,7 @@ impl Webhook {
             render_metrics,
             diagnostics,
             asked: Asked::default(),
+            refusals: RefusalLog::default(),
             draining: AtomicBool::new(false),
         })
     }
@@ -200,7 +203,11 @@ impl Webhook {
             Err(refusal) => {
                 let status = refusal.status.as_u16();
                 let reason = &refusal.text;
-                tracing::warn!(%schema, status, bytes, latency_seconds, %reason, "a delivery was refused");
+                if let Some(passed_over) = self.refusals.admit(Instant::now()) {
+                    tracing::warn!(
+                        %schema, status, bytes, latency_seconds, %reason, passed_over, "a delivery was refused"
+                    );
+                }
                 if refusal.status != StatusCode::REQUEST_TIMEOUT {
                     discard_body(body, DISCARD_TIME).await;
                 }

@@ -23,6 +23,7 @@ pub mod intake;
 pub mod mark_series;
 pub mod metrics;
 pub mod payload;
+mod refusal_log;
 pub mod reply;
 pub mod route;
 pub mod schema_states;
