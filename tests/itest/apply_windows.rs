@@ -189,7 +189,7 @@ async fn small_slices(ctx: Ctx) -> Result<()> {
     };
     let mut ends = Vec::new();
     for flags in [["--sliceRows=2"], ["--sliceRows=100000"]] {
-        ctx.postgres()
+        ctx.target()
             .execute(
                 "DROP SCHEMA IF EXISTS _cdc_sink CASCADE; DROP TABLE IF EXISTS c; DROP TABLE IF EXISTS t",
             )
@@ -210,7 +210,7 @@ async fn one_timestamp(ctx: Ctx) -> Result<()> {
     const ROWS: i64 = 5_000;
     let ddl = "CREATE TABLE t (id int PRIMARY KEY, v int)";
     let mut feed = Feed::start(&ctx, ddl, &["--sliceRows=10"]).await?;
-    let mut reader = ctx.postgres().connect().await?;
+    let mut reader = ctx.target().connect().await?;
     for version in 0..3_i64 {
         let at = feed.tick();
         for part in 0..10 {

@@ -111,8 +111,8 @@ async fn drips(ctx: Ctx) -> Result<()> {
         Ok(())
     });
     let mut honest = Feed::of(
-        ctx.postgres(),
-        ServiceProcess::start(crate::posting::webhook(ctx.postgres(), &[]).named("bystander"), ctx.folder())
+        ctx.target(),
+        ServiceProcess::start(crate::posting::webhook(ctx.target(), &[]).named("bystander"), ctx.folder())
             .await?,
     )
     .await?;
@@ -225,7 +225,7 @@ async fn reset_rapidly(process: &ServiceProcess, path: &str, rounds: usize) -> R
 
 async fn rapid_reset(ctx: Ctx) -> Result<()> {
     let mut feed = Feed::start(&ctx, TABLE, &[]).await?;
-    let target = crate::posting::webhook(ctx.postgres(), &[]).named("attacked");
+    let target = crate::posting::webhook(ctx.target(), &[]).named("attacked");
     let mut attacked = ServiceProcess::start(target, ctx.folder()).await?;
     let path = format!("/{}/public", feed.database);
     feed.client = Client::connect(attacked.address()).await?;

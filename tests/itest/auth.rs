@@ -369,7 +369,7 @@ async fn no_expiry(ctx: Ctx) -> Result<()> {
         let found = door.logged(&format!("jti={id}"))?;
         ensure!(found == lines, "{id}: {found} warnings");
     }
-    let plain = Service::new("cdc-webhook").args([format!("--conn={}", ctx.postgres().url())]);
+    let plain = Service::new("cdc-webhook").args([format!("--conn={}", ctx.target().url())]);
     for (what, service) in [
         ("flag", plain.clone().args(["--jwtAllowNoExpiry=false"])),
         ("alias", plain.clone().args(["--jwt-allow-no-expiry=false"])),

@@ -97,7 +97,7 @@ async fn quickstart(ctx: Ctx) -> Result<()> {
     let from = document.split("### Quickstart").nth(1).context("no quickstart")?;
     let steps =
         from.split("```bash\n").nth(1).and_then(|rest| rest.split("```").next()).context("no commands")?;
-    let mut sql = ctx.postgres().connect().await?;
+    let mut sql = ctx.target().connect().await?;
     for statement in ["DROP DATABASE IF EXISTS ycsb WITH (FORCE)", "CREATE DATABASE ycsb"] {
         sqlx::query(statement).execute(&mut sql).await?;
     }
@@ -128,7 +128,7 @@ async fn quickstart(ctx: Ctx) -> Result<()> {
     let token = std::fs::read_to_string(ctx.folder().join("out.jwt"))?;
     // The feed that the document creates.
     let home = std::mem::replace(&mut door.feed.database, "ycsb".into());
-    let url = ctx.postgres().url().replace(&format!("/{home}"), "/ycsb");
+    let url = ctx.target().url().replace(&format!("/{home}"), "/ycsb");
     let ddl = "CREATE TABLE usertable (ycsb_key text PRIMARY KEY, field0 text)";
     let mut there = PgConnection::connect(&url).await?;
     sqlx::query(ddl).execute(&mut there).await?;

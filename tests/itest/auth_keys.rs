@@ -151,7 +151,7 @@ async fn original(ctx: Ctx) -> Result<()> {
          CREATE TABLE t (id int PRIMARY KEY)",
         key.public()?
     );
-    ctx.postgres().execute(&ddl).await?;
+    ctx.target().execute(&ddl).await?;
     let mut door = Door::start(&ctx, &[]).await?;
     let token = key.token(&door.claims("a"))?;
     door.opens("the key of the original", &token).await?;
@@ -172,18 +172,17 @@ async fn administrator(ctx: Ctx) -> Result<()> {
         document.split("```sql\n").find(|block| block.starts_with("CREATE TABLE _cdc_sink.jwt_public_keys"));
     let ddl =
         ddl.and_then(|block| block.split("```").next()).context("the document does not print the tables")?;
-    let database = ctx.postgres().name();
+    let database = ctx.target().name();
     let prepare = "DO $$ BEGIN CREATE ROLE sink LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
                    CREATE SCHEMA _cdc_sink; GRANT USAGE, CREATE ON SCHEMA _cdc_sink TO sink;";
-    ctx.postgres().execute(&format!("{prepare} {ddl}")).await?;
-    let url = ctx.postgres().url();
+    ctx.target().execute(&format!("{prepare} {ddl}")).await?;
+    let url = ctx.target().url();
     let (scheme, rest) = url.split_once("://").context("no scheme")?;
     let host = rest.split_once('@').map_or(rest, |(_, host)| host);
     let conn = format!("--conn={scheme}://sink@{host}");
     let service = Service::new("cdc-webhook").args([&*conn, "--stagingCreateSchema", "-v"]);
     let process = ServiceProcess::start(service, ctx.folder()).await?;
-    let mut door =
-        Door { feed: Feed::of(ctx.postgres(), process).await?, path: format!("/{database}/public") };
+    let mut door = Door { feed: Feed::of(ctx.target(), process).await?, path: format!("/{database}/public") };
     door.store(&key.public()?).await?;
     door.reload().await?;
     let token = key.token(&door.claims("a"))?;
@@ -192,12 +191,12 @@ async fn administrator(ctx: Ctx) -> Result<()> {
     ensure!(door.store("x").await.is_err(), "the process could let itself in");
     door.feed.execute("RESET ROLE").await?;
     door.feed.service.terminate(SOON).await?;
-    ctx.postgres().execute("DROP OWNED BY sink; DROP ROLE sink").await
+    ctx.target().execute("DROP OWNED BY sink; DROP ROLE sink").await
 }
 
 async fn unreadable_at_start(ctx: Ctx) -> Result<()> {
     let key = Key::make(&ctx, "ec", P256)?;
-    ctx.postgres()
+    ctx.target()
         .execute("CREATE SCHEMA _cdc_sink; CREATE TABLE _cdc_sink.jwt_revoked_ids (other int)")
         .await?;
     let mut door = Door::start(&ctx, &[]).await?;

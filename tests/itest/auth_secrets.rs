@@ -38,12 +38,12 @@ fn with_password(url: &str) -> Result<String> {
 }
 
 async fn canaries(ctx: Ctx) -> Result<()> {
-    ctx.postgres().execute("CREATE TABLE t (id int PRIMARY KEY)").await?;
-    let conn = format!("--conn={}", with_password(ctx.postgres().url())?);
+    ctx.target().execute("CREATE TABLE t (id int PRIMARY KEY)").await?;
+    let conn = format!("--conn={}", with_password(ctx.target().url())?);
     let service =
         Service::new("cdc-webhook").args([&*conn, "--stagingCreateSchema", "-vv", "--maxBodyBytes=100000"]);
     let process = ServiceProcess::start(service, ctx.folder()).await?;
-    let feed = Feed::of(ctx.postgres(), process).await?;
+    let feed = Feed::of(ctx.target(), process).await?;
     let path = format!("/{}/public", feed.database);
     let mut door = Door { feed, path };
     let key = door.new_key(&ctx, "ec", P256).await?;

@@ -278,10 +278,10 @@ async fn heals(ctx: Ctx) -> Result<()> {
 }
 
 async fn denied(ctx: Ctx) -> Result<()> {
-    ctx.postgres().execute(TABLES).await?;
-    let conn = format!("--conn={}", ctx.postgres().url());
+    ctx.target().execute(TABLES).await?;
+    let conn = format!("--conn={}", ctx.target().url());
     let service = Service::new("cdc-webhook").args([conn.as_str(), "--stagingCreateSchema"]);
-    let mut feed = Feed::of(ctx.postgres(), ServiceProcess::start(service, ctx.folder()).await?).await?;
+    let mut feed = Feed::of(ctx.target(), ServiceProcess::start(service, ctx.folder()).await?).await?;
     feed.put("t", "[1]", r#"{"id": 1}"#);
     let body = feed.take_body();
     let mark = format!(r#"{{"resolved":"{}"}}"#, feed.tick());

@@ -14,7 +14,7 @@ pub(crate) fn all() -> Vec<Scenario> {
 /// transaction the clock of `now()` stands still; without one it is that of the statement.
 async fn cut_off(ctx: Ctx) -> Result<()> {
     let config = TargetConfig {
-        url: ctx.postgres().url().to_owned(),
+        url: ctx.target().url().to_owned(),
         staging: Ident::new("_cdc_sink")?,
         create_staging: true,
         max_connections: 2,

@@ -40,7 +40,8 @@ pub(crate) fn all() -> Vec<Scenario> {
         })
         .deadline(Duration::from_secs(300)),
         scenario("consistency_staging_returns_to_its_base_line", &[Need::Postgres], |ctx| seeded(ctx, space))
-            .deadline(Duration::from_secs(300)),
+            .deadline(Duration::from_secs(300))
+            .only_postgres(),
     ]
 }
 
@@ -116,7 +117,7 @@ async fn wait_for_frontier(feed: &mut Feed, at: &str) -> Result<()> {
 
 async fn chaos(ctx: Ctx, seed: u64) -> Result<()> {
     let versions = if ctx.is_long() { 400_000 } else { 100_000 };
-    let stage = Stage::set(&ctx, ctx.postgres(), seed, &with_versions(versions)).await?;
+    let stage = Stage::set(&ctx, ctx.target(), seed, &with_versions(versions)).await?;
     let process = stage.start(stage.service("chaos")).await?;
     let mut poller = Poller::start(&stage.target, false);
     let driver =
@@ -141,7 +142,7 @@ async fn chaos(ctx: Ctx, seed: u64) -> Result<()> {
 }
 
 async fn shared(ctx: Ctx, seed: u64) -> Result<()> {
-    let stage = Stage::set(&ctx, ctx.postgres(), seed, &with_versions(20_000)).await?;
+    let stage = Stage::set(&ctx, ctx.target(), seed, &with_versions(20_000)).await?;
     let mut one = stage.start(stage.service("one")).await?;
     let mut two = stage.start(stage.service("two")).await?;
     let mut poller = Poller::start(&stage.target, false);
@@ -175,7 +176,7 @@ async fn forms(ctx: Ctx, seed: u64) -> Result<()> {
     ];
     for (number, encoding) in encodings.into_iter().enumerate() {
         let name = format!("{}_{number}", &ctx.name()[..30]);
-        let database = Database::create(ctx.postgres().url(), Product::Postgres, &name).await?;
+        let database = Database::create(ctx.target().url(), Product::Postgres, &name).await?;
         let stage = Stage::set(&ctx, &database, seed, &with_versions(4_000)).await?;
         let process = stage.start(stage.service(&format!("form-{number}"))).await?;
         let config = Config { faults: Faults::CHAOS, encoding: encoding.clone(), ..Config::default() };
@@ -188,7 +189,7 @@ async fn forms(ctx: Ctx, seed: u64) -> Result<()> {
 }
 
 async fn space(ctx: Ctx, seed: u64) -> Result<()> {
-    let stage = Stage::set(&ctx, ctx.postgres(), seed, &with_versions(60_000)).await?;
+    let stage = Stage::set(&ctx, ctx.target(), seed, &with_versions(60_000)).await?;
     let process = stage.start(stage.service("space")).await?;
     // Only one mark, at the end: until then everything waits in staging.
     let config = Config { resolved_every: 0, flush_messages: 100, self_check: false, ..Config::default() };

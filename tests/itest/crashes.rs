@@ -130,7 +130,7 @@ const KILLS: usize = 27;
 const PATIENT_EVERY: usize = 9;
 
 async fn kills(ctx: Ctx, seed: u64) -> Result<()> {
-    let stage = Stage::set(&ctx, ctx.postgres(), seed, &with_versions(40_000)).await?;
+    let stage = Stage::set(&ctx, ctx.target(), seed, &with_versions(40_000)).await?;
     let mut process = stage.start(stage.service("killed")).await?;
     let poller = Poller::start(&stage.target, false);
     let (driver, tap) = stage.driver(&[&process], rough()).tolerate(&[503]).with_tap();
@@ -205,7 +205,7 @@ async fn kill_in(
 const ROUNDS: usize = 5;
 
 async fn lost_answers(ctx: Ctx, seed: u64) -> Result<()> {
-    let stage = Stage::set(&ctx, ctx.postgres(), seed, &with_versions(20_000)).await?;
+    let stage = Stage::set(&ctx, ctx.target(), seed, &with_versions(20_000)).await?;
     let proxy = Proxy::start(stage.target.database().address()?).await?;
     let url = stage.target.database().url_through(proxy.address());
     let process = stage.start(stage.service_through("cut", &url)).await?;
@@ -300,7 +300,7 @@ async fn epoch(stage: &Stage) -> Result<i64> {
 }
 
 async fn killed(ctx: Ctx, seed: u64) -> Result<()> {
-    let stage = Stage::set(&ctx, ctx.postgres(), seed, &with_versions(20_000)).await?;
+    let stage = Stage::set(&ctx, ctx.target(), seed, &with_versions(20_000)).await?;
     let mut pair = Pair::start(&stage).await?;
     let poller = Poller::start(&stage.target, false);
     let (driver, tap) = stage.driver(&pair.both(), rough()).tolerate(&[503]).with_tap();
@@ -332,7 +332,7 @@ async fn killed(ctx: Ctx, seed: u64) -> Result<()> {
 }
 
 async fn frozen(ctx: Ctx, seed: u64) -> Result<()> {
-    let stage = Stage::set(&ctx, ctx.postgres(), seed, &with_versions(20_000)).await?;
+    let stage = Stage::set(&ctx, ctx.target(), seed, &with_versions(20_000)).await?;
     let mut pair = Pair::start(&stage).await?;
     let poller = Poller::start(&stage.target, false);
     let (driver, tap) = stage.driver(&pair.both(), rough()).tolerate(&[503]).with_tap();
@@ -434,12 +434,12 @@ async fn drain(ctx: Ctx) -> Result<()> {
     feed.settle().await?;
     let staging =
         feed.value("SELECT staging_table FROM _cdc_sink.staged_tables").await?.context("nothing staged")?;
-    let mut holder = ctx.postgres().connect().await?;
+    let mut holder = ctx.target().connect().await?;
     let lock = format!("BEGIN; LOCK TABLE _cdc_sink.\"{staging}\" IN SHARE MODE");
     sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut holder).await?;
     feed.put("t", "[2]", r#"{"id": 2, "name": "b"}"#);
     let (address, body) = (feed.service.address(), feed.take_body());
-    let path = format!("/{}/public", ctx.postgres().name());
+    let path = format!("/{}/public", ctx.target().name());
     let request = async {
         let mut client = Client::connect(address).await?;
         client.post(&path, &[], body).await

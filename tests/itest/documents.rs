@@ -116,13 +116,13 @@ async fn demo(_: Ctx) -> Result<()> {
 
 async fn queries(ctx: Ctx) -> Result<()> {
     let config = TargetConfig {
-        url: ctx.postgres().url().to_owned(),
+        url: ctx.target().url().to_owned(),
         staging: Ident::new("_cdc_sink")?,
         create_staging: true,
         max_connections: 2,
     };
     let target = Target::connect(config).await?;
-    let mut connection = ctx.postgres().connect().await?;
+    let mut connection = ctx.target().connect().await?;
     let mut tried = 0;
     for query in blocks("sql")?.into_iter().filter(|sql| sql.trim_start().starts_with("SELECT")) {
         connection.execute(AssertSqlSafe(query.clone())).await.with_context(|| query.clone())?;

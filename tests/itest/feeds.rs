@@ -257,9 +257,8 @@ async fn scans(ctx: Ctx) -> Result<()> {
     feed.shows("SELECT id FROM people WHERE id > 7 ORDER BY id", "(8) (9) (10)").await?;
     // Without a guard they are just written.
     drop(feed);
-    let service =
-        ServiceProcess::start(webhook(ctx.postgres(), &["--assumeIdempotent"]), ctx.folder()).await?;
-    let mut feed = Feed::of(ctx.postgres(), service).await?;
+    let service = ServiceProcess::start(webhook(ctx.target(), &["--assumeIdempotent"]), ctx.folder()).await?;
+    let mut feed = Feed::of(ctx.target(), service).await?;
     feed.take(tail, &body(&[scanned(7, "k"), scanned(11, "k")])).await?;
     feed.shows("SELECT id, v FROM people WHERE id IN (7, 11) ORDER BY id", "(7,k) (11,k)").await
 }
@@ -297,9 +296,9 @@ async fn refused_scans(ctx: Ctx) -> Result<()> {
 
 async fn second_feeds(ctx: Ctx) -> Result<()> {
     let mut feed = Feed::start(&ctx, TABLES, &[]).await?;
-    let service = ServiceProcess::start(webhook(ctx.postgres(), &[]).named("second"), ctx.folder()).await?;
-    let mut second = Feed::of(ctx.postgres(), service).await?;
-    let schema = format!("{}.public", ctx.postgres().name());
+    let service = ServiceProcess::start(webhook(ctx.target(), &[]).named("second"), ctx.folder()).await?;
+    let mut second = Feed::of(ctx.target(), service).await?;
+    let schema = format!("{}.public", ctx.target().name());
     let person = |feed: &mut Feed, id: i32, job: &str| {
         let (at, key, after) = (feed.tick(), format!(r#"{{"id": {id}}}"#), format!(r#"{{"id": {id}}}"#));
         body(&[enriched_row("c", "people", &at, &key, Some(&after), &format!(r#", "job_id": "{job}""#))])

@@ -38,7 +38,7 @@ fn chaos(encoding: Encoding) -> Config {
 }
 
 async fn enriched(ctx: Ctx, seed: u64) -> Result<()> {
-    let stage = Stage::set(&ctx, ctx.postgres(), seed, &with_versions(VERSIONS)).await?;
+    let stage = Stage::set(&ctx, ctx.target(), seed, &with_versions(VERSIONS)).await?;
     let one = stage.start(stage.service("one")).await?;
     let two = stage.start(stage.service("two")).await?;
     let encoding = Encoding {
@@ -68,7 +68,7 @@ async fn query(ctx: Ctx, seed: u64) -> Result<()> {
         ("products", Mix { family: 0, tree: 0, products: 1, accounts: 0, wide: 0 })
     };
     let config = WorkloadConfig { mix, ..with_versions(VERSIONS) };
-    let stage = Stage::set(&ctx, ctx.postgres(), seed, &config).await?;
+    let stage = Stage::set(&ctx, ctx.target(), seed, &config).await?;
     let process = stage.start(stage.service("sink")).await?;
     let encoding =
         Encoding { envelope: Envelope::Query, compact: seed.is_multiple_of(3), ..Encoding::default() };
@@ -80,7 +80,7 @@ async fn query(ctx: Ctx, seed: u64) -> Result<()> {
 }
 
 async fn uploaded(ctx: Ctx, seed: u64) -> Result<()> {
-    let stage = Stage::set(&ctx, ctx.postgres(), seed, &with_versions(VERSIONS)).await?;
+    let stage = Stage::set(&ctx, ctx.target(), seed, &with_versions(VERSIONS)).await?;
     let process = stage.start(stage.service("sink")).await?;
     let mut feed = Feed::new(
         seed,

@@ -17,7 +17,7 @@ pub(crate) fn all() -> Vec<Scenario> {
 
 async fn target(ctx: &Ctx) -> Result<Target> {
     let config = TargetConfig {
-        url: ctx.postgres().url().to_owned(),
+        url: ctx.target().url().to_owned(),
         staging: Ident::new("_cdc_sink")?,
         create_staging: true,
         max_connections: 4,
@@ -26,13 +26,13 @@ async fn target(ctx: &Ctx) -> Result<Target> {
 }
 
 async fn prepare(ctx: Ctx) -> Result<()> {
-    let mut connection = ctx.postgres().connect().await?;
+    let mut connection = ctx.target().connect().await?;
     for statement in DDL {
         connection.execute(*statement).await.with_context(|| (*statement).to_owned())?;
     }
     // Makes the area.
     let target = target(&ctx).await?;
-    let database = ctx.postgres().name();
+    let database = ctx.target().name();
     for table in tables(database) {
         let names = (
             sink_core::staging::names::staging_table(&table.id),
@@ -59,21 +59,21 @@ async fn prepare(ctx: Ctx) -> Result<()> {
 }
 
 async fn catalogue(ctx: Ctx) -> Result<()> {
-    let mut connection = ctx.postgres().connect().await?;
+    let mut connection = ctx.target().connect().await?;
     for statement in DDL {
         connection.execute(*statement).await?;
     }
     let target = target(&ctx).await?;
     let home = target.home();
     let read = home.schema().refresh(home).await?;
-    let expected = tables(ctx.postgres().name());
+    let expected = tables(ctx.target().name());
     for table in &expected {
         // The catalogue alone; nothing is configured here.
         let table = &TableSchema { behaviours: Behaviours::Plain, ..table.clone() };
         let found = read.table(&table.id.schema, table.id.table.as_str()).context("a table is missing")?;
         ensure!(**found == *table, "the catalogue shows {found:#?}\nexpected {table:#?}");
     }
-    let count = read.tables_of(&schema(ctx.postgres().name())).count();
+    let count = read.tables_of(&schema(ctx.target().name())).count();
     ensure!(count == expected.len(), "the catalogue shows {count} tables");
     target.close().await;
     Ok(())

@@ -54,19 +54,19 @@ async fn crashes(_: Ctx) -> Result<()> {
 }
 
 async fn own_database(ctx: Ctx) -> Result<()> {
-    let mut connection = ctx.postgres().connect().await?;
+    let mut connection = ctx.target().connect().await?;
     let name: String = sqlx::query_scalar("SELECT current_database()").fetch_one(&mut connection).await?;
-    ensure!(name == ctx.postgres().name() && name.starts_with(ctx.name()));
+    ensure!(name == ctx.target().name() && name.starts_with(ctx.name()));
     let setting = |name: &'static str| sqlx::query_scalar::<_, String>(name);
     ensure!(setting("SHOW fsync").fetch_one(&mut connection).await? == "on");
     ensure!(setting("SHOW server_encoding").fetch_one(&mut connection).await? == "UTF8");
-    let version = version(ctx.postgres()).await?;
+    let version = version(ctx.target()).await?;
     println!("postgres: {version}");
     Ok(())
 }
 
 async fn lost_answer(ctx: Ctx) -> Result<()> {
-    let database = ctx.postgres();
+    let database = ctx.target();
     database.execute("CREATE TABLE t (id int PRIMARY KEY)").await?;
     let proxy = Proxy::start(database.address()?).await?;
     // Offers encryption first, as the services do.
@@ -97,7 +97,7 @@ async fn lost_answer(ctx: Ctx) -> Result<()> {
 }
 
 async fn cuts(ctx: Ctx) -> Result<()> {
-    let database = ctx.postgres();
+    let database = ctx.target();
     let proxy = Proxy::start(database.address()?).await?;
     let url = database.url_through(proxy.address());
     let mut one = PgConnection::connect(&url).await?;
@@ -114,6 +114,6 @@ async fn cuts(ctx: Ctx) -> Result<()> {
 }
 
 async fn cockroach(ctx: Ctx) -> Result<()> {
-    ensure!(version(ctx.cockroach()).await?.contains("CockroachDB"));
+    ensure!(version(ctx.target()).await?.contains("CockroachDB"));
     Ok(())
 }

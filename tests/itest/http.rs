@@ -151,14 +151,14 @@ async fn over_tls(
 }
 
 async fn tls(ctx: Ctx) -> Result<()> {
-    ctx.postgres().execute(TABLE).await?;
+    ctx.target().execute(TABLE).await?;
     // The harness asks for readiness in plain HTTP, which this process does not speak.
-    let service = ServiceProcess::spawn(webhook(ctx.postgres(), &["--tlsSelfSigned"]), ctx.folder())?;
-    let path = format!("/{}/public", ctx.postgres().name());
+    let service = ServiceProcess::spawn(webhook(ctx.target(), &["--tlsSelfSigned"]), ctx.folder())?;
+    let path = format!("/{}/public", ctx.target().name());
     let ready = async || over_tls(&service, "http/1.1", &path, "").await;
     let (status, _) = eventually(SOON, "an answer over TLS", ready).await?;
     ensure!(status == StatusCode::OK);
-    let mut feed = Feed::of(ctx.postgres(), service).await?;
+    let mut feed = Feed::of(ctx.target(), service).await?;
     for (id, alpn) in [(1, "http/1.1"), (2, "h2")] {
         feed.put("t", &format!("[{id}]"), &format!(r#"{{"id": {id}}}"#));
         let body = feed.take_body();
@@ -275,8 +275,8 @@ async fn dawdlers(ctx: Ctx) -> Result<()> {
         Ok(())
     }));
     let mut other = Feed::of(
-        ctx.postgres(),
-        ServiceProcess::start(webhook(ctx.postgres(), &[]).named("other"), ctx.folder()).await?,
+        ctx.target(),
+        ServiceProcess::start(webhook(ctx.target(), &[]).named("other"), ctx.folder()).await?,
     )
     .await?;
     // Meanwhile others are served, and quickly.
@@ -300,12 +300,12 @@ const CANARY: &str = "hunter2canary";
 
 async fn metrics(ctx: Ctx) -> Result<()> {
     // A server that trusts everybody does not ask for the password; one that asks refuses it.
-    let url = ctx.postgres().url();
+    let url = ctx.target().url();
     let (scheme, rest) = url.split_once("://").context("no scheme")?;
     let (user, rest) = rest.split_once('@').unwrap_or(("postgres", rest));
     let user = user.split(':').next().unwrap_or(user);
     let conn = format!("--conn={scheme}://{user}:{CANARY}@{rest}");
-    ctx.postgres()
+    ctx.target()
         .execute(&format!(
             "{TABLE}; CREATE TABLE u (id int PRIMARY KEY, v smallint CHECK (v < 9), w varchar(3))"
         ))
@@ -321,7 +321,7 @@ async fn metrics(ctx: Ctx) -> Result<()> {
             return Ok(());
         }
     };
-    let mut feed = Feed::of(ctx.postgres(), service).await?;
+    let mut feed = Feed::of(ctx.target(), service).await?;
     feed.put("t", "[1]", &format!(r#"{{"id": 1, "v": "{CANARY}"}}"#));
     feed.put("u", "[1]", &format!(r#"{{"id": 1, "v": 10, "w": "{CANARY}"}}"#));
     feed.settle().await?;

@@ -16,7 +16,8 @@ pub(crate) fn all() -> Vec<Scenario> {
         scenario("immediate_feeds_choose_their_mode", &[Need::Postgres], choice),
         scenario("immediate_mode_switches_keep_the_newest_version", &[Need::Postgres], switches),
         scenario("immediate_children_wait_for_their_parents", &[Need::Postgres], parents),
-        scenario("immediate_without_guard_rows_are_written_as_they_come", &[Need::Postgres], unguarded),
+        scenario("immediate_without_guard_rows_are_written_as_they_come", &[Need::Postgres], unguarded)
+            .only_postgres(),
     ]
 }
 

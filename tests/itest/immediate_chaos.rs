@@ -28,7 +28,7 @@ async fn run(ctx: Ctx, seed: u64, flags: &[&str], switch_every: Option<usize>) -
     // Without foreign keys: requests of immediate mode would wait for each other's rows.
     let mix = Mix { family: 0, tree: 0, products: 0, accounts: 2, wide: 2 };
     let config = WorkloadConfig { mix, ..with_versions(6_000) };
-    let stage = Stage::set(&ctx, ctx.postgres(), seed, &config).await?;
+    let stage = Stage::set(&ctx, ctx.target(), seed, &config).await?;
     let process = stage.start(stage.service("sink").args(flags.iter().copied())).await?;
     let faults = Config { faults: Faults::CHAOS, flush_messages: 10, ..Config::default() };
     let mut feed = Feed::new(seed, faults, &stage.workload);

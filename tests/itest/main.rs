@@ -1,6 +1,7 @@
 //! The scenarios: real servers, real processes, real crashes. Run them with `cargo xtask itest`.
 //!
-//! Each file next to this one holds the scenarios of one topic and returns them from `all`.
+//! Each file next to this one holds the scenarios of one topic and returns them from `all`. Those about data run on both
+//! products; those that look inside PostgreSQL or are about the process alone run on PostgreSQL.
 
 mod apply_keys;
 mod apply_types;
@@ -37,37 +38,39 @@ mod tokens;
 
 use std::process::ExitCode;
 
+use tests::harness::runner::on_both;
+
 fn main() -> ExitCode {
     let topics = [
         apply_keys::all(),
         apply_types::all(),
-        apply_windows::all(),
+        on_both(apply_windows::all()),
         attacks::all(),
         auth::all(),
         auth_issue::all(),
         auth_keys::all(),
         auth_secrets::all(),
-        bad_input::all(),
-        behaviours::all(),
-        behaviours_truth::all(),
+        on_both(bad_input::all()),
+        on_both(behaviours::all()),
+        on_both(behaviours_truth::all()),
         connections::all(),
-        consistency::all(),
+        on_both(consistency::all()),
         crashes::all(),
         documented::all(),
         documents::all(),
-        feeds::all(),
-        feeds_chaos::all(),
-        feeds_files::all(),
+        on_both(feeds::all()),
+        on_both(feeds_chaos::all()),
+        on_both(feeds_files::all()),
         golden::all(),
         harness::all(),
         http::all(),
-        immediate::all(),
-        immediate_chaos::all(),
-        names::all(),
+        on_both(immediate::all()),
+        on_both(immediate_chaos::all()),
+        on_both(names::all()),
         operate::all(),
         service::all(),
         service_metrics::all(),
-        stalls::all(),
+        on_both(stalls::all()),
     ];
     tests::harness::runner::run(topics.into_iter().flatten().collect())
 }

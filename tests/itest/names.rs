@@ -95,10 +95,10 @@ async fn hostile(ctx: Ctx) -> Result<()> {
         "sixty-three bytes sixty-three bytes sixty-three bytes sixty-thr",
     ];
     let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quote(&database));
-    ctx.postgres().execute(&drop).await?;
-    ctx.postgres().execute(&format!("CREATE DATABASE {}", quote(&database))).await?;
+    ctx.target().execute(&drop).await?;
+    ctx.target().execute(&format!("CREATE DATABASE {}", quote(&database))).await?;
     let mut feed = Feed::start(&ctx, "", &[]).await?;
-    let options = PgConnectOptions::from_str(ctx.postgres().url())?.database(&database);
+    let options = PgConnectOptions::from_str(ctx.target().url())?.database(&database);
     feed.sql = PgConnection::connect_with(&options).await?;
     (feed.database, feed.schema) = (encode(&database), encode(schema));
     let key = "The \"key\".1";
@@ -137,7 +137,7 @@ async fn hostile(ctx: Ctx) -> Result<()> {
 async fn drop_database(mut feed: Feed, ctx: &Ctx, drop: &str) -> Result<()> {
     feed.service.kill9().await?;
     feed.sql.close().await?;
-    ctx.postgres().execute(drop).await
+    ctx.target().execute(drop).await
 }
 
 const TOPICS: &str = r#"

@@ -41,7 +41,7 @@ pub(crate) async fn run(ctx: &Ctx, args: &[&str], environment: &[(&str, &str)]) 
     let has_conn = args.iter().any(|arg| arg.contains("onn"))
         || environment.iter().any(|(name, _)| name.contains("CONN"));
     if !has_conn {
-        command.arg(format!("--conn={}", ctx.postgres().url()));
+        command.arg(format!("--conn={}", ctx.target().url()));
     }
     let output =
         timeout(SOON, command.output()).await.with_context(|| format!("{args:?} does not end"))??;
@@ -50,7 +50,7 @@ pub(crate) async fn run(ctx: &Ctx, args: &[&str], environment: &[(&str, &str)]) 
 }
 
 async fn wrong_starts(ctx: Ctx) -> Result<()> {
-    let url = ctx.postgres().url();
+    let url = ctx.target().url();
     for (args, code, words) in [
         (&["start", "--noSuchFlag"][..], 2, "--noSuchFlag"),
         (&["start", "--maxClockSkew=soon"], 2, "soon"),
@@ -90,13 +90,13 @@ async fn wrong_starts(ctx: Ctx) -> Result<()> {
             && told.stderr.contains("--stagingCreateSchema"),
         "{told:?}"
     );
-    ctx.postgres().execute("CREATE SCHEMA \"_cdc_sink\"").await?;
+    ctx.target().execute("CREATE SCHEMA \"_cdc_sink\"").await?;
     let told = run(&ctx, &["status"], &[]).await?;
     ensure!(told.code == Some(0) && told.stdout.contains("nothing was ever staged"), "{told:?}");
     let told = run(&ctx, &["reset", "-a", "db.public"], &[]).await?;
     ensure!(told.code != Some(0), "{told:?}");
     // An address that is taken.
-    let service = crate::posting::webhook(ctx.postgres(), &[]);
+    let service = crate::posting::webhook(ctx.target(), &[]);
     let running = ServiceProcess::start(service, ctx.folder()).await?;
     let told = run(&ctx, &["start", &format!("--bindAddr={}", running.address())], &[]).await?;
     ensure!(told.code == Some(2) && told.stderr.contains("cannot listen"), "{told:?}");
@@ -104,11 +104,11 @@ async fn wrong_starts(ctx: Ctx) -> Result<()> {
 }
 
 async fn configuration(ctx: Ctx) -> Result<()> {
-    ctx.postgres().execute("CREATE TABLE t (id int PRIMARY KEY)").await?;
+    ctx.target().execute("CREATE TABLE t (id int PRIMARY KEY)").await?;
     let file = ctx.folder().join("webhook.toml");
     let text = format!(
         "conn = \"{}\"\nstaging-create-schema = true\nstagingDB = \"from file\"\nmaxBodyBytes = 100\nimmediate = true\n",
-        ctx.postgres().url()
+        ctx.target().url()
     );
     std::fs::write(&file, text)?;
     // The environment wins over the file, the command line over both; without a subcommand it is `start`.
@@ -118,7 +118,7 @@ async fn configuration(ctx: Ctx) -> Result<()> {
         .env("CDC_MAX_BODY_BYTES", "200")
         .env("CDC_IMMEDIATE", "true");
     let service = ServiceProcess::start(service, ctx.folder()).await?;
-    let mut feed = Feed::of(ctx.postgres(), service).await?;
+    let mut feed = Feed::of(ctx.target(), service).await?;
     feed.put("t", "[1]", r#"{"id": 1}"#);
     feed.send().await?;
     feed.shows("SELECT * FROM t", "").await?;
@@ -126,8 +126,8 @@ async fn configuration(ctx: Ctx) -> Result<()> {
     feed.refused_body(&" ".repeat(201), StatusCode::PAYLOAD_TOO_LARGE, &["200", "--maxBodyBytes"]).await?;
     let told = run(&ctx, &["status", &format!("--config={}", file.display()), "--json"], &[]).await?;
     ensure!(told.code == Some(0) && told.stdout.contains("\"pending_rows\": 1"), "{told:?}");
-    let told = run(&ctx, &["status", "--staging-db=from file"], &[("CDC_TARGET_CONN", ctx.postgres().url())])
-        .await?;
+    let told =
+        run(&ctx, &["status", "--staging-db=from file"], &[("CDC_TARGET_CONN", ctx.target().url())]).await?;
     ensure!(told.code == Some(0) && told.stdout.contains("consistent"), "{told:?}");
     ensure!(feed.service.terminate(SOON).await? == Some(0));
     Ok(())
@@ -136,7 +136,7 @@ async fn configuration(ctx: Ctx) -> Result<()> {
 async fn reset(ctx: Ctx) -> Result<()> {
     let ddl = "CREATE TABLE t (id int PRIMARY KEY, v int)";
     let mut feed = Feed::start(&ctx, ddl, &[]).await?;
-    let schema = format!("{}.public", ctx.postgres().name());
+    let schema = format!("{}.public", ctx.target().name());
     let mut sent = Vec::new();
     let mut times = Vec::new();
     for v in 1..=3 {
@@ -215,12 +215,12 @@ async fn legacy(ctx: Ctx) -> Result<()> {
           INSERT INTO _cdc_sink.db_public_u VALUES (1, 0, 'k', 'x', NULL)", "db_public_u"),
     ].into_iter().enumerate() {
         let area = "DROP SCHEMA IF EXISTS _cdc_sink CASCADE; CREATE SCHEMA _cdc_sink;";
-        ctx.postgres().execute(&format!("{area} {ddl}")).await?;
+        ctx.target().execute(&format!("{area} {ddl}")).await?;
         let told = run(&ctx, &["start"], &[]).await?;
         ensure!(told.code != Some(0) && told.stderr.contains("SELECT * FROM") && told.stderr.contains(words), "{number}: {told:?}");
     }
     // Everything applied: nothing is in the way.
-    ctx.postgres().execute("DELETE FROM _cdc_sink.db_public_u; CREATE TABLE t (id int PRIMARY KEY)").await?;
+    ctx.target().execute("DELETE FROM _cdc_sink.db_public_u; CREATE TABLE t (id int PRIMARY KEY)").await?;
     let mut feed = Feed::start(&ctx, "", &[]).await?;
     feed.put("t", "[1]", r#"{"id": 1}"#);
     feed.settle().await?;
@@ -228,16 +228,16 @@ async fn legacy(ctx: Ctx) -> Result<()> {
 }
 
 async fn two_databases(ctx: Ctx) -> Result<()> {
-    let other = format!("{}_2", ctx.postgres().name().chars().take(50).collect::<String>());
+    let other = format!("{}_2", ctx.target().name().chars().take(50).collect::<String>());
     let drop = format!("DROP DATABASE IF EXISTS {other} WITH (FORCE)");
-    ctx.postgres().execute(&drop).await?;
-    ctx.postgres().execute(&format!("CREATE DATABASE {other}")).await?;
+    ctx.target().execute(&drop).await?;
+    ctx.target().execute(&format!("CREATE DATABASE {other}")).await?;
     let ddl = "CREATE TABLE t (id int PRIMARY KEY)";
     let mut feed = Feed::start(&ctx, ddl, &[]).await?;
     feed.put("t", "[1]", r#"{"id": 1}"#);
     feed.settle().await?;
     let home = std::mem::replace(&mut feed.database, other.clone());
-    let url = ctx.postgres().url().replace(&format!("/{home}"), &format!("/{other}"));
+    let url = ctx.target().url().replace(&format!("/{home}"), &format!("/{other}"));
     feed.sql = PgConnection::connect(&url).await?;
     feed.execute(ddl).await?;
     feed.put("t", "[2]", r#"{"id": 2}"#);
@@ -257,5 +257,5 @@ async fn two_databases(ctx: Ctx) -> Result<()> {
     );
     feed.service.kill9().await?;
     feed.sql.close().await?;
-    ctx.postgres().execute(&drop).await
+    ctx.target().execute(&drop).await
 }

@@ -44,7 +44,7 @@ pub(crate) struct Feed {
 impl Feed {
     /// Runs the DDL, then starts the service.
     pub(crate) async fn start(ctx: &Ctx, ddl: &str, flags: &[&str]) -> Result<Feed> {
-        let database = ctx.postgres();
+        let database = ctx.target();
         database.execute(ddl).await?;
         let service = ServiceProcess::start(webhook(database, flags), ctx.folder()).await?;
         Feed::of(database, service).await

@@ -51,7 +51,7 @@ async fn own_listener(ctx: Ctx) -> Result<()> {
         ensure!(status == StatusCode::NOT_FOUND, "{path}: {status}");
     }
     // While the process drains it can still be watched: a delivery waits for a lock on its table.
-    let mut blocker = ctx.postgres().connect().await?;
+    let mut blocker = ctx.target().connect().await?;
     feed.put("t", "[1]", r#"{"id": 1}"#);
     feed.send().await?;
     let staging =
@@ -106,11 +106,11 @@ fn with_password(url: &str) -> Result<String> {
 }
 
 async fn diagnostics(ctx: Ctx) -> Result<()> {
-    ctx.postgres().execute(TABLE).await?;
-    let conn = format!("--conn={}", with_password(ctx.postgres().url())?);
+    ctx.target().execute(TABLE).await?;
+    let conn = format!("--conn={}", with_password(ctx.target().url())?);
     let flags = [&*conn, "--stagingCreateSchema", "--disableAuthentication", "--sliceRows=77"];
     let service = Service::new("cdc-webhook").args(flags).env("CDC_MAX_CLOCK_SKEW", "5m");
-    let mut feed = Feed::of(ctx.postgres(), ServiceProcess::start(service, ctx.folder()).await?).await?;
+    let mut feed = Feed::of(ctx.target(), ServiceProcess::start(service, ctx.folder()).await?).await?;
     feed.put("t", "[1]", &format!(r#"{{"id": 1, "v": "{CANARY}"}}"#));
     feed.settle().await?;
     feed.put("t", "[2]", &format!(r#"{{"id": 2, "v": "{CANARY}"}}"#));
@@ -228,7 +228,7 @@ pub(crate) async fn presents(process: &ServiceProcess, pair: &Pair, tasks: &mut 
 }
 
 async fn rotation(ctx: Ctx) -> Result<()> {
-    ctx.postgres().execute(TABLE).await?;
+    ctx.target().execute(TABLE).await?;
     let file = |name: &str| ctx.folder().join(name);
     let (certificate, key) = (file("cert.pem"), file("key.pem"));
     let pairs = [pair()?, pair()?, pair()?, pair()?];
@@ -237,7 +237,7 @@ async fn rotation(ctx: Ctx) -> Result<()> {
     let flags =
         [format!("--tlsCertificate={}", certificate.display()), format!("--tlsPrivateKey={}", key.display())];
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    let mut process = ServiceProcess::spawn(webhook(ctx.postgres(), &flags), ctx.folder())?;
+    let mut process = ServiceProcess::spawn(webhook(ctx.target(), &flags), ctx.folder())?;
     let mut tasks = JoinSet::new();
     presents(&process, &pairs[0], &mut tasks).await?;
     let mut open = connect_tls(&process, &pairs[0], &mut tasks).await?;
@@ -288,14 +288,14 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
 }
 
 async fn log_formats(ctx: Ctx) -> Result<()> {
-    ctx.postgres().execute(TABLE).await?;
+    ctx.target().execute(TABLE).await?;
     for (format, level, time) in [("json", "level", "timestamp"), ("fluent", "severity", "time")] {
         for verbose in ["-v", "-vv"] {
             let name = format!("{format}{verbose}");
             let log_format = format!("--logFormat={format}");
-            let service = webhook(ctx.postgres(), &[&*log_format, verbose]).named(&name);
+            let service = webhook(ctx.target(), &[&*log_format, verbose]).named(&name);
             let mut feed =
-                Feed::of(ctx.postgres(), ServiceProcess::start(service, ctx.folder()).await?).await?;
+                Feed::of(ctx.target(), ServiceProcess::start(service, ctx.folder()).await?).await?;
             feed.query = format!("?access_token={CANARY}");
             deliver(&mut feed).await?;
             feed.client = Client::connect_h2(feed.service.address()).await?;

@@ -112,7 +112,7 @@ async fn documented_metrics(ctx: Ctx) -> Result<()> {
         format!("--tlsPrivateKey={}", folder.join("key.pem").display()),
     ];
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    let encrypted = ServiceProcess::spawn(webhook(ctx.postgres(), &flags).named("encrypted"), ctx.folder())?;
+    let encrypted = ServiceProcess::spawn(webhook(ctx.target(), &flags).named("encrypted"), ctx.folder())?;
     let mut tasks = JoinSet::new();
     presents(&encrypted, &pair, &mut tasks).await?;
     let text = ask(&mut connect_tls(&encrypted, &pair, &mut tasks).await?, "/_/varz").await?;

@@ -163,10 +163,10 @@ pub(crate) struct Door {
 impl Door {
     /// Starts the service.
     pub(crate) async fn start(ctx: &Ctx, flags: &[&str]) -> Result<Door> {
-        let conn = format!("--conn={}", ctx.postgres().url());
+        let conn = format!("--conn={}", ctx.target().url());
         let service = Service::new("cdc-webhook").args([&*conn, "--stagingCreateSchema", "-v"]);
         let process = ServiceProcess::start(service.args(flags.iter().copied()), ctx.folder()).await?;
-        let feed = Feed::of(ctx.postgres(), process).await?;
+        let feed = Feed::of(ctx.target(), process).await?;
         Ok(Door { path: format!("/{}/public", feed.database), feed })
     }
 

@@ -64,13 +64,18 @@ impl Target {
     /// How far the schema is applied; nothing is before the first request.
     pub(crate) async fn frontier(&self, connection: &mut PgConnection) -> Result<Frontier> {
         let nothing = Frontier { applied: HlcTimestamp::ZERO, epoch: 0 };
-        let there = "SELECT to_regclass('\"_cdc_sink\".\"frontiers\"') IS NOT NULL";
-        if !sqlx::query_scalar::<_, bool>(there).fetch_one(&mut *connection).await? {
-            return Ok(nothing);
-        }
         let sql = "SELECT applied_nanos, applied_logical, epoch FROM \"_cdc_sink\".\"frontiers\" \
                    WHERE target_schema = $1";
-        let row = sqlx::query(sql).bind(SCHEMA).fetch_optional(&mut *connection).await?;
+        let row = match sqlx::query(sql).bind(SCHEMA).fetch_optional(&mut *connection).await {
+            Ok(row) => row,
+            // There is no such table, schema or database yet.
+            Err(sqlx::Error::Database(error))
+                if matches!(error.code().as_deref(), Some("42P01" | "3F000" | "3D000")) =>
+            {
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
         let Some(row) = row else { return Ok(nothing) };
         let applied = HlcTimestamp::new(row.get(0), i32::try_from(row.get::<i64, _>(1))?);
         Ok(Frontier { applied: applied.context("a negative time")?, epoch: row.get(2) })

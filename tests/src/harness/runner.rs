@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex as AsyncMutex, OnceCell, OwnedMutexGuard};
 
 use super::database::{Database, Product};
 use super::postgres::{PostgresServer, Settings};
@@ -72,8 +72,7 @@ impl Need {
 pub struct Ctx {
     name: &'static str,
     folder: PathBuf,
-    postgres: Option<Database>,
-    cockroach: Option<Database>,
+    target: Option<Database>,
 }
 
 impl Ctx {
@@ -89,24 +88,14 @@ impl Ctx {
         &self.folder
     }
 
-    /// The scenario's own database on the shared PostgreSQL server.
+    /// The scenario's own database, on the shared PostgreSQL server or the shared CockroachDB node.
     ///
     /// # Panics
     ///
-    /// If the scenario does not declare [`Need::Postgres`].
+    /// If the scenario declares neither [`Need::Postgres`] nor [`Need::Cockroach`].
     #[must_use]
-    pub fn postgres(&self) -> &Database {
-        self.postgres.as_ref().expect("the scenario declares Need::Postgres")
-    }
-
-    /// The scenario's own database on the shared CockroachDB node.
-    ///
-    /// # Panics
-    ///
-    /// If the scenario does not declare [`Need::Cockroach`].
-    #[must_use]
-    pub fn cockroach(&self) -> &Database {
-        self.cockroach.as_ref().expect("the scenario declares Need::Cockroach")
+    pub fn target(&self) -> &Database {
+        self.target.as_ref().expect("the scenario declares a target")
     }
 
     /// Whether full-size loops are wanted.
@@ -116,13 +105,14 @@ impl Ctx {
     }
 }
 
-type Body = Box<dyn FnOnce(Ctx) -> Pin<Box<dyn Future<Output = Result<()>>>> + Send>;
+type Body = Arc<dyn Fn(Ctx) -> Pin<Box<dyn Future<Output = Result<()>>>> + Send + Sync>;
 
 /// A test against real servers.
 pub struct Scenario {
     name: &'static str,
     needs: &'static [Need],
     long: bool,
+    portable: bool,
     deadline: Duration,
     threads: usize,
     body: Body,
@@ -131,11 +121,27 @@ pub struct Scenario {
 /// Describes a scenario. The name says what it proves and appears in reports and filters.
 pub fn scenario<F, R>(name: &'static str, needs: &'static [Need], body: F) -> Scenario
 where
-    F: FnOnce(Ctx) -> R + Send + 'static,
+    F: Fn(Ctx) -> R + Send + Sync + 'static,
     R: Future<Output = Result<()>> + 'static,
 {
-    let body: Body = Box::new(move |ctx| Box::pin(body(ctx)));
-    Scenario { name, needs, long: false, deadline: DEADLINE, threads: THREADS, body }
+    let body: Body = Arc::new(move |ctx| Box::pin(body(ctx)));
+    Scenario { name, needs, long: false, portable: true, deadline: DEADLINE, threads: THREADS, body }
+}
+
+/// The scenarios, and each of those that need nothing but a database on PostgreSQL once more on CockroachDB.
+#[must_use]
+pub fn on_both(scenarios: Vec<Scenario>) -> Vec<Scenario> {
+    let also = |scenario: &Scenario| {
+        (scenario.portable && scenario.needs == [Need::Postgres]).then(|| Scenario {
+            // Names live as long as the run; there are a few dozen.
+            name: format!("{}@cockroachdb", scenario.name).leak(),
+            needs: &[Need::Cockroach],
+            body: Arc::clone(&scenario.body),
+            ..*scenario
+        })
+    };
+    let again: Vec<Scenario> = scenarios.iter().filter_map(also).collect();
+    scenarios.into_iter().chain(again).collect()
 }
 
 impl Scenario {
@@ -143,6 +149,13 @@ impl Scenario {
     #[must_use]
     pub fn long(mut self) -> Scenario {
         self.long = true;
+        self
+    }
+
+    /// Looks at something that only PostgreSQL has.
+    #[must_use]
+    pub fn only_postgres(mut self) -> Scenario {
+        self.portable = false;
         self
     }
 
@@ -171,6 +184,7 @@ impl Scenario {
 #[derive(Default)]
 struct Run {
     postgres: OnceCell<PostgresServer>,
+    cockroach: Arc<AsyncMutex<()>>,
     /// How many scenarios were skipped, by reason.
     skipped: Mutex<BTreeMap<String, usize>>,
 }
@@ -186,15 +200,26 @@ impl Run {
         Ok(server.url("postgres"))
     }
 
+    /// Scenarios on CockroachDB share one staging area, so they take turns.
+    async fn turn(&self, needs: &[Need]) -> Option<OwnedMutexGuard<()>> {
+        if !needs.contains(&Need::Cockroach) {
+            return None;
+        }
+        Some(Arc::clone(&self.cockroach).lock_owned().await)
+    }
+
     async fn ctx(&self, name: &'static str, needs: &[Need], folder: PathBuf) -> Result<Ctx> {
-        let mut ctx = Ctx { name, folder, postgres: None, cockroach: None };
+        let mut ctx = Ctx { name, folder, target: None };
         if needs.contains(&Need::Postgres) {
             let server = self.postgres_url().await?;
-            ctx.postgres = Some(Database::create(&server, Product::Postgres, name).await?);
+            ctx.target = Some(Database::create(&server, Product::Postgres, name).await?);
         }
         if needs.contains(&Need::Cockroach) {
             let server = setting("CDC_TEST_COCKROACH_URL").context("no cockroach")?;
-            ctx.cockroach = Some(Database::create(&server, Product::Cockroach, name).await?);
+            let database = Database::create(&server, Product::Cockroach, name).await?;
+            // What the scenario before has left there.
+            database.execute("DROP DATABASE IF EXISTS _cdc_sink CASCADE").await?;
+            ctx.target = Some(database);
         }
         Ok(ctx)
     }
@@ -266,6 +291,8 @@ fn execute(scenario: Scenario, run: &Run) -> Result<()> {
     let runtime = scenario.runtime()?;
     let path = folder.path().to_owned();
     let Scenario { name, needs, deadline, body, .. } = scenario;
+    // Waiting for the others is not part of the scenario's time.
+    let turn = runtime.block_on(run.turn(needs));
     let watch = watchdog(name, deadline + GRACE);
     let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let all = async {
@@ -276,7 +303,7 @@ fn execute(scenario: Scenario, run: &Run) -> Result<()> {
         timed.unwrap_or_else(|_| Err(anyhow!("not done within {deadline:?}")))
     }));
     runtime.shutdown_timeout(SHUTDOWN);
-    drop(watch);
+    drop((watch, turn));
     let failure = match outcome {
         Ok(Ok(())) => return Ok(()),
         Ok(Err(error)) => format!("{error:#}"),
