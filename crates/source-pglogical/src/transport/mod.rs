@@ -1,0 +1,28 @@
+//! The connection to the source: the one place with a socket.
+//!
+//! ```text
+//! Config ─► Session ─────────────────────────────► Stream
+//!           connected and authenticated;            frames in, statuses out
+//!           commands one at a time                  until it ends
+//! ```
+//!
+//! Messages of the handshake and SCRAM come from the crate `pgwire-replication`. Two parts are ours, behind this seam:
+//!
+//! * **The stream's reader.** The crate hands out one event per message through a channel that is bounded by count. On a
+//!   backlog of one-row transactions it drained 0.4 times as many as a reader that takes what has piled up at once, with
+//!   35 times the processor time; and a queue of messages that may be large has to be bounded in bytes.
+//! * **TLS.** The crate's needs the cryptography library `ring`; this process has one library, aws-lc-rs.
+
+mod auth;
+mod config;
+mod error;
+mod session;
+mod socket;
+mod sql;
+mod stream;
+mod tls;
+
+pub use config::{Config, Endpoint, Limits, PINNED, TlsMode};
+pub use error::{ConfigError, ServerError, TransportError};
+pub use session::{CreatedSlot, NewSlot, Row, Session, SnapshotAction, StartRequest, SystemIdentity};
+pub use stream::Stream;

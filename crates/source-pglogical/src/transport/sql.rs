@@ -1,0 +1,44 @@
+//! Texts of replication commands. The grammar of these commands knows no parameters.
+
+use crate::Lsn;
+
+/// An identifier in double quotes.
+pub(super) fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text in single quotes. Replication commands have no escapes beside the doubled quote.
+pub(super) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// The plugin reads its list of publications as identifiers: without quotes, names are folded to lower case and split
+/// at commas.
+pub(super) fn publication_list(names: &[String]) -> String {
+    let quoted: Vec<_> = names.iter().map(|name| identifier(name)).collect();
+    literal(&quoted.join(","))
+}
+
+pub(super) fn start_replication(slot: &str, from: Lsn, publications: &[String]) -> String {
+    format!(
+        "START_REPLICATION SLOT {} LOGICAL {from} (proto_version '1', publication_names {}, messages 'true')",
+        identifier(slot),
+        publication_list(publications),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_keep_their_letters_commas_and_quotes() {
+        let names = ["Pub Mixed,X".to_owned(), "a'b\"c".to_owned()];
+        assert_eq!(publication_list(&names), r#"'"Pub Mixed,X","a''b""c"'"#);
+        assert_eq!(
+            start_replication("1slot", Lsn::new(0x1_0000_000A), &names[..1]),
+            "START_REPLICATION SLOT \"1slot\" LOGICAL 1/A (proto_version '1', publication_names '\"Pub Mixed,X\"', \
+             messages 'true')"
+        );
+    }
+}
