@@ -29,6 +29,9 @@ mod immediate;
 mod immediate_chaos;
 mod names;
 mod operate;
+mod pgoutput;
+mod pgoutput_session;
+mod pgoutput_values;
 mod posting;
 mod service;
 mod service_metrics;
@@ -68,6 +71,9 @@ fn main() -> ExitCode {
         on_both(immediate_chaos::all()),
         on_both(names::all()),
         operate::all(),
+        pgoutput::all(),
+        pgoutput_session::all(),
+        pgoutput_values::all(),
         service::all(),
         service_metrics::all(),
         on_both(stalls::all()),

@@ -4,10 +4,12 @@
 //! * [`Stage`]: a seeded workload, its target tables, and the service to start on them;
 //! * [`Driver`]: carries the requests of a simulated feed to one or more running processes;
 //! * [`Target`]: reads the target and compares it with the oracle;
-//! * [`Poller`]: reads invariants and whole snapshots on a connection of its own, throughout a run.
+//! * [`Poller`]: reads invariants and whole snapshots on a connection of its own, throughout a run;
+//! * [`replication`]: a PostgreSQL source, and its stream in words.
 
 mod driver;
 mod poller;
+pub(crate) mod replication;
 mod routes;
 mod stage;
 mod target;
