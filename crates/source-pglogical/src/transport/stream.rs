@@ -36,6 +36,9 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// A good pause for a stream that is behind. The runtime's clock makes about a millisecond of it, a few hundred rows.
+    pub const BACKLOG_PAUSE: Duration = Duration::from_micros(300);
+
     pub(super) fn new(socket: Socket, message_bytes: usize) -> Self {
         let received = BytesMut::with_capacity(READ_BYTES);
         let unsent = BytesMut::new();
@@ -43,8 +46,8 @@ impl Stream {
     }
 
     /// Sets a pause before each read, or none. The server sends each row by itself; waking for each costs both sides
-    /// more than the row. For a stream that is behind, a pause of a millisecond makes a few hundred rows one read. For one
-    /// that is not, it would be latency.
+    /// more than the row. For a stream that is behind, [`BACKLOG_PAUSE`](Self::BACKLOG_PAUSE) makes a few hundred rows one
+    /// read. For one that is not, it would be latency.
     pub fn set_pause(&mut self, pause: Option<Duration>) {
         self.pause = pause;
     }
@@ -95,6 +98,7 @@ impl Stream {
 
     async fn read(&mut self) -> Result<(), TransportError> {
         if let (Some(pause), false) = (self.pause, self.rested) {
+            self.socket.rest()?;
             tokio::time::sleep(pause).await;
             self.rested = true;
         }
