@@ -154,13 +154,15 @@ impl ApplyConfigs {
         table: &TableSchema,
         rows: &[ConfigRow],
     ) -> Result<Behaviours, Failure> {
-        let last = {
+        let (last, told) = {
             let judged = lock(&self.judged);
-            let known = judged.get(name);
-            if let Some(known) = known.filter(|known| known.table == *table && known.rows == rows) {
+            let known = judged.get(name).filter(|known| known.table == *table && known.rows == rows);
+            // What was refused is asked again: a function or a right may be there now.
+            if let Some(known) = known.filter(|known| known.problems.is_empty()) {
                 return Ok(known.behaviours());
             }
-            known.and_then(|known| known.active.clone())
+            let told = known.map(|known| known.problems.clone());
+            (judged.get(name).and_then(|known| known.active.clone()), told)
         };
         let (active, problems) = match store::check(database, table, rows).await? {
             Ok(rules) => (Some((rows.to_vec(), Arc::new(rules))), Vec::new()),
@@ -178,7 +180,7 @@ impl ApplyConfigs {
         let judged = Judged { table: table.clone(), rows: rows.to_vec(), active, problems };
         if judged.problems.is_empty() {
             tracing::info!(table = %table.id, "apply_config is in use for this table");
-        } else {
+        } else if told.as_ref() != Some(&judged.problems) {
             tracing::error!(
                 table = %table.id, state = judged.state().as_str(), problems = judged.problems.join("; "),
                 "apply_config cannot be used for this table"

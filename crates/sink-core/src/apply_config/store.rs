@@ -19,9 +19,12 @@ const MAX_ROWS: i64 = 100_000;
 /// # Errors
 /// If the table cannot be read or has more than a hundred thousand rows.
 pub(super) async fn read(home: &Database) -> Result<Vec<ConfigRow>, Failure> {
+    // A table that was made elsewhere may allow NULL, which means the same as the default.
     let sql = format!(
-        "SELECT target_db::text, target_schema::text, target_table::text, target_column::text, cas_order::int8, \
-         deadline::text, extract(epoch FROM deadline)::float8, expr::text, extras, \"ignore\", src_name::text \
+        "SELECT target_db::text, target_schema::text, target_table::text, target_column::text, \
+         COALESCE(cas_order, 0)::int8, COALESCE(deadline, '0'::interval)::text, \
+         COALESCE(extract(epoch FROM deadline), 0)::float8, COALESCE(expr, '')::text, COALESCE(extras, false), \
+         COALESCE(\"ignore\", false), COALESCE(src_name, '')::text \
          FROM {} ORDER BY 1, 2, 3, 4 LIMIT $1",
         home.area().table("apply_config")
     );
