@@ -35,7 +35,7 @@ const ALTER: &str =
     "INSERT INTO _cdc_sink.apply_config (target_db, target_schema, target_table, target_column";
 
 /// Sets one column's configuration in place of what it had.
-async fn set(feed: &mut Feed, table: &str, column: &str, what: &str, value: &str) -> Result<()> {
+pub(crate) async fn set(feed: &mut Feed, table: &str, column: &str, what: &str, value: &str) -> Result<()> {
     feed.execute(&format!(
         "{ALTER}, {what}) VALUES (current_database(), 'public', '{table}', '{column}', {value}) \
          ON CONFLICT (target_db, target_schema, target_table, target_column) DO UPDATE SET {what} = excluded.{what}"
@@ -44,7 +44,7 @@ async fn set(feed: &mut Feed, table: &str, column: &str, what: &str, value: &str
 }
 
 /// Has the process read the configuration; waits until every table is in this state.
-async fn reload(feed: &mut Feed, state: &str) -> Result<serde_json::Value> {
+pub(crate) async fn reload(feed: &mut Feed, state: &str) -> Result<serde_json::Value> {
     let reads = feed.metric("apply_config_reads_total", "").await?;
     feed.service.signal(Signal::Hup)?;
     let rows = "SELECT count(*)::text FROM (SELECT DISTINCT target_table FROM _cdc_sink.apply_config) t";

@@ -13,6 +13,8 @@ mod auth_keys;
 mod auth_secrets;
 mod bad_input;
 mod behaviours;
+mod behaviours_chaos;
+mod behaviours_edges;
 mod behaviours_truth;
 mod connections;
 mod consistency;
@@ -55,6 +57,8 @@ fn main() -> ExitCode {
         auth_secrets::all(),
         on_both(bad_input::all()),
         on_both(behaviours::all()),
+        behaviours_chaos::all(),
+        behaviours_edges::all(),
         on_both(behaviours_truth::all()),
         connections::all(),
         on_both(consistency::all()),

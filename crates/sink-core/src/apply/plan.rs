@@ -44,6 +44,9 @@ pub struct ShapePlan {
     pub feeds: Vec<Feed>,
     /// Every column that can be written is fed.
     pub complete: bool,
+    /// Members of the shape that no column takes, so that they go to the extras column. None when rows of the shape were
+    /// staged; the target or the configuration may have changed since.
+    pub left_over: Vec<String>,
 }
 
 /// How the rows of one table are applied.
@@ -87,7 +90,14 @@ impl ShapePlan {
         let feeds: Vec<Feed> =
             feeds.filter_map(|column| Some(Feed { source: source(column)?, column })).collect();
         let complete = table.writable().all(|(at, _)| feeds.iter().any(|feed| feed.column == at));
-        Ok(Self { shape: Arc::clone(shape), feeds, complete })
+        let left_over = matching.extra().iter().map(|at| members[*at].to_owned()).collect();
+        Ok(Self { shape: Arc::clone(shape), feeds, complete, left_over })
+    }
+
+    /// Members of the shape that do not go to the extras column.
+    pub fn taken(&self) -> impl Iterator<Item = &str> {
+        let members = self.shape.members().iter();
+        members.filter(|member| !self.left_over.contains(member)).map(String::as_str)
     }
 
     /// Where a column's value comes from, if it is fed.
@@ -134,6 +144,12 @@ impl TablePlan {
     #[must_use]
     pub fn tells_reborn(&self) -> bool {
         self.has_partial_shape() || self.has_cas()
+    }
+
+    /// Whether rows handed over, with one version for each text of a key, can show a key deleted and written again.
+    #[must_use]
+    pub fn input_tells_reborn(&self) -> bool {
+        self.table.is_conditional() && self.fold == Fold::Value
     }
 
     /// Whether an update needs a greater version than the stored row has.

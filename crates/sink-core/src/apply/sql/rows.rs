@@ -1,6 +1,6 @@
 //! Immediate mode: writes rows as they arrive, unless the target already has something newer for their key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sqlx::{Connection as _, PgConnection};
@@ -180,6 +180,9 @@ fn rounds_of<'a>(
         versions.entry(&row.key).or_default().push(row);
     }
     let newest_suffices = plan.shapes.len() <= 1 && !plan.has_partial_shape() && !plan.table.is_conditional();
+    if plan.fold == Fold::Value && !newest_suffices {
+        return rounds_in_time(versions.into_values().flatten().collect(), plan.has_partial_shape());
+    }
     let mut rounds: Vec<Vec<&Mutation<'_>>> = Vec::new();
     for mut versions in versions.into_values() {
         // Stable: of two rows at one time the later one wins.
@@ -193,6 +196,27 @@ fn rounds_of<'a>(
                 rounds.push(Vec::new());
             }
             rounds[round].push(row);
+        }
+    }
+    rounds
+}
+
+/// Rounds none of which has a row that is older than one of the round before: keys of different text may be equal at
+/// the target, which keeps the newest of them within a round. With `one_shape` all rows of a round have the same shape,
+/// because the newest of several shapes would not be the net effect.
+fn rounds_in_time<'a>(mut rows: Vec<&'a Mutation<'a>>, one_shape: bool) -> Vec<Vec<&'a Mutation<'a>>> {
+    rows.sort_by_key(|row| row.time);
+    let mut rounds: Vec<Vec<&Mutation<'_>>> = Vec::new();
+    let mut keys: BTreeSet<&RowKey> = BTreeSet::new();
+    for row in rows {
+        let last = rounds.last().and_then(|round| round.last());
+        let fits = last.is_some_and(|last| !one_shape || last.shape_id() == row.shape_id());
+        if !keys.insert(&row.key) || !fits {
+            keys = BTreeSet::from([&row.key]);
+            rounds.push(Vec::new());
+        }
+        if let Some(last) = rounds.last_mut() {
+            last.push(row);
         }
     }
     rounds

@@ -63,13 +63,14 @@ impl SqlApplier {
         if indivisible && let Some(counts) = self.apply_in_pieces(&attempt).await? {
             return Ok(applied(&attempt, &counts));
         }
-        attempt.refuse_mixed_shapes().await?;
+        attempt.refuse_mixed_shapes(indivisible).await?;
         let mut result = attempt.plain().await;
         if result.as_ref().is_err_and(|e| e.sqlstate() == Some(CARDINALITY_VIOLATION)) {
             self.fold_by_value(attempt.plans.iter().map(|plan| plan.table.id.clone()));
             for plan in &mut attempt.plans {
                 plan.fold = Fold::Value;
             }
+            attempt.refuse_mixed_shapes(indivisible).await?;
             result = attempt.plain().await;
         }
         if result.as_ref().is_err_and(|e| e.sqlstate() == Some(UNIQUE_VIOLATION)) {
@@ -239,8 +240,11 @@ impl Attempt<'_> {
 
     /// Folding keeps the newest version of a key, which is the net effect only if it feeds every column that the
     /// older ones feed. Otherwise the slice is refused, and cut smaller by the caller: at a single timestamp every
-    /// key has one version.
-    async fn refuse_mixed_shapes(&self) -> Result<(), Failure> {
+    /// key has one version, or several that the source takes for different keys.
+    async fn refuse_mixed_shapes(&self, indivisible: bool) -> Result<(), Failure> {
+        if indivisible {
+            return Ok(());
+        }
         let several: Vec<&TablePlan> = self.plans.iter().filter(|plan| plan.shapes.len() > 1).collect();
         if several.is_empty() {
             return Ok(());
@@ -261,9 +265,15 @@ impl Attempt<'_> {
         connection: &mut PgConnection,
         plan: &TablePlan,
     ) -> Result<bool, Failure> {
+        let by_key = match plan.fold {
+            Fold::Text => "GROUP BY key ",
+            // Only the target knows which keys are equal, so all versions may be of one.
+            Fold::Value if plan.has_partial_shape() => "",
+            Fold::Value => return Ok(false),
+        };
         let sql = format!(
             "SELECT EXISTS (SELECT 1 FROM {} WHERE (nanos, logical) > ($1, $2) AND (nanos, logical) <= ($3, $4) \
-             AND shape <> {} GROUP BY key HAVING count(DISTINCT shape) > 1)",
+             AND shape <> {} {by_key}HAVING count(DISTINCT shape) > 1)",
             self.database.area().table(&plan.staging_table),
             Shape::DELETION
         );

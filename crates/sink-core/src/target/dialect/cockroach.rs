@@ -305,7 +305,7 @@ impl Builder<'_> {
         } else {
             vec![statement("UPSERT", " AND NOT r.reborn", "")]
         };
-        if self.options.rows != Rows::Input {
+        if self.options.rows != Rows::Input || plan.input_tells_reborn() {
             let sets = given.into_iter().chain(lacking).collect();
             statements.push(statement("INSERT", " AND r.reborn", &conflict(sets, String::new())));
         }

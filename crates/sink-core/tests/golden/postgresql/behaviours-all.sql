@@ -2,7 +2,7 @@ WITH fence AS (UPDATE "_cdc_sink"."frontiers" f
     SET applied_nanos = $5, applied_logical = $6, applied_at = clock_timestamp()
     WHERE f.target_db = $1 AND f.target_schema = $2 AND f.applied_nanos = $3 AND f.applied_logical = $4 AND f.epoch = $7 RETURNING f.epoch),
 p0 AS MATERIALIZED (SELECT s.key, s.long_key, s.mut, s.shape, s.nanos, s.logical, cdc_row."major" AS c0, NULLIF(cdc_row."minor", 'NaN') AS c1, COALESCE((CASE WHEN left(cdc_row."at", 1) = '-' OR left(cdc_row."at", 5) IN ('0000-', '29427') THEN CASE WHEN cdc_row."at" IN ('294276-12-31T23:59:59.999999', '294276-12-31T23:59:59.999999Z', '294277-01-01T23:59:59.999999', '294277-01-01T23:59:59.999999Z') THEN 'infinity' WHEN cdc_row."at" IN ('-4713-11-24T00:00:00', '-4713-11-24T00:00:00Z', '-4714-11-24T00:00:00', '-4714-11-24T00:00:00Z', '-infinity') THEN '-infinity' WHEN left(cdc_row."at", 5) = '29427' THEN cdc_row."at" ELSE lpad((1 + substring(cdc_row."at" from '^-?(\d+)')::int)::text, 4, '0') || substring(cdc_row."at" from '^-?\d+(.*)$') || ' BC' END ELSE cdc_row."at" END)::timestamp with time zone > now() - E'00:01:00'::interval, false) AS fresh
-    FROM fence, "_cdc_sink"."shop_golden_versioned_0e9d43bf465c" s, json_to_record((CASE WHEN s.shape = 0 THEN '{}' ELSE s.mut END)::json) AS cdc_row("major" bigint, "minor" numeric(10,2), "at" text)
+    FROM fence, "_cdc_sink"."shop_golden_versioned_0e9d43bf465c" s, json_to_record((CASE WHEN s.shape = 0 THEN NULL ELSE s.mut END)::json) AS cdc_row("major" bigint, "minor" numeric(10,2), "at" text)
     WHERE (s.nanos, s.logical) > ($3, $4) AND (s.nanos, s.logical) <= ($5, $6)),
 m0 AS MATERIALIZED (SELECT p.key
     FROM p0 p GROUP BY p.key HAVING count(*) > 1),

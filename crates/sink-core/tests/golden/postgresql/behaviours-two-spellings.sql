@@ -2,7 +2,7 @@ WITH fence AS (UPDATE "_cdc_sink"."frontiers" f
     SET applied_nanos = $5, applied_logical = $6, applied_at = clock_timestamp()
     WHERE f.target_db = $1 AND f.target_schema = $2 AND f.applied_nanos = $3 AND f.applied_logical = $4 AND f.epoch = $7 RETURNING f.epoch),
 p0 AS MATERIALIZED (SELECT s.key, s.long_key, s.mut, s.shape, s.nanos, s.logical, (CASE s.shape WHEN 2895125744262344761 THEN cdc_row."major" WHEN -6570284321988973233 THEN cdc_row."MAJOR" END) AS c0, NULLIF((CASE s.shape WHEN 2895125744262344761 THEN cdc_row."minor" WHEN -6570284321988973233 THEN cdc_row."MINOR" END), 'NaN') AS c1, true AS fresh
-    FROM fence, "_cdc_sink"."shop_golden_versioned_0e9d43bf465c" s, json_to_record((CASE WHEN s.shape = 0 THEN '{}' ELSE s.mut END)::json) AS cdc_row("major" bigint, "MAJOR" bigint, "minor" numeric(10,2), "MINOR" numeric(10,2))
+    FROM fence, "_cdc_sink"."shop_golden_versioned_0e9d43bf465c" s, json_to_record((CASE WHEN s.shape = 0 THEN NULL ELSE s.mut END)::json) AS cdc_row("major" bigint, "MAJOR" bigint, "minor" numeric(10,2), "MINOR" numeric(10,2))
     WHERE (s.nanos, s.logical) > ($3, $4) AND (s.nanos, s.logical) <= ($5, $6) AND NOT EXISTS (SELECT 1
     FROM "_cdc_sink"."guard_shop_golden_versioned_0e9d43bf465c" g
     WHERE g.key = s.key AND (g.nanos, g.logical) >= (s.nanos, s.logical))),

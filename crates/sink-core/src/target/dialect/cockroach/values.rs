@@ -81,10 +81,10 @@ pub(super) fn check_expression(table: &TableSchema, column: usize, expression: &
 
 /// Everything that is not listed in the shape.
 fn extras(shape: &ShapePlan, json: &str) -> String {
-    if !shape.shape.is_open() {
+    if !shape.shape.is_open() && shape.left_over.is_empty() {
         return "'{}'::JSONB".into();
     }
-    let listed: Vec<String> = shape.shape.members().iter().map(|member| quote_literal(member)).collect();
+    let listed: Vec<String> = shape.taken().map(quote_literal).collect();
     format!("({json} - ARRAY[{}]::STRING[])", listed.join(", "))
 }
 

@@ -6,37 +6,53 @@ use crate::apply::plan::{Feed, Fold, ShapePlan, Source, TablePlan};
 use crate::model::expression::Input;
 use crate::model::{ColumnSchema, Expression, TableSchema, ValueClass};
 
+/// Longest name of a field, in bytes; longer ones are cut silently, and would be looked for under another name.
+const MAX_FIELD_BYTES: usize = 63;
+
 /// Records declared over one JSON text. A record has each member once, so a member that is wanted as two types needs
 /// a second record.
 #[derive(Debug, Default)]
 pub(super) struct Records {
-    /// Per record: members and their types, in order.
-    records: Vec<Vec<(String, String)>>,
+    records: Vec<Record>,
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    /// Fields and their types, in order.
+    fields: Vec<(String, String)>,
+    /// The record has this member alone, whose name is too long for a field.
+    long: Option<String>,
 }
 
 impl Records {
     /// The expression of a member declared with this type.
     pub(super) fn field(&mut self, member: &str, sql_type: &str) -> String {
+        let long = (member.len() > MAX_FIELD_BYTES).then(|| member.to_owned());
+        let field = if long.is_some() { "member" } else { member };
         let place = self.records.iter().position(|record| {
-            let declared = record.iter().find(|(name, _)| name == member);
-            declared.is_none_or(|(_, declared)| declared == sql_type)
+            let declared = record.fields.iter().find(|(name, _)| name == field);
+            record.long == long && declared.is_none_or(|(_, declared)| declared == sql_type)
         });
         let place = place.unwrap_or_else(|| {
-            self.records.push(Vec::new());
+            self.records.push(Record { fields: Vec::new(), long });
             self.records.len() - 1
         });
-        let record = &mut self.records[place];
-        if !record.iter().any(|(name, _)| name == member) {
-            record.push((member.to_owned(), sql_type.to_owned()));
+        let fields = &mut self.records[place].fields;
+        if !fields.iter().any(|(name, _)| name == field) {
+            fields.push((field.to_owned(), sql_type.to_owned()));
         }
-        format!("{}.{}", alias(place), quote(member))
+        format!("{}.{}", alias(place), quote(field))
     }
 
     /// `, json_to_record(…) AS cdc_row(…)` for each, over this JSON.
     pub(super) fn join(&self, json: &str) -> String {
         let each = self.records.iter().enumerate().map(|(place, record)| {
             let fields: Vec<String> =
-                record.iter().map(|(name, sql_type)| format!("{} {sql_type}", quote(name))).collect();
+                record.fields.iter().map(|(name, sql_type)| format!("{} {sql_type}", quote(name))).collect();
+            let json = match &record.long {
+                Some(member) => format!("json_build_object('member', ({json})->{})", quote_literal(member)),
+                None => json.to_owned(),
+            };
             format!(", json_to_record({json}) AS {}({})", alias(place), fields.join(", "))
         });
         each.collect()
@@ -83,17 +99,9 @@ pub(super) fn input_of(
         Input::Text if is_document(column) => format!("{}::text", records.field(member, "json")),
         Input::Text => records.field(member, "text"),
         Input::Typed => {
-            // The expression may make a value fit; only its result is held against the column's length.
-            let field = records.field(member, without_length(value::record_type(column)));
+            let field = records.field(member, &value::input_type(value::record_type(column)));
             format!("({})", value::converted(column, &field))
         }
-    }
-}
-
-fn without_length(sql_type: &str) -> &str {
-    match value::cast_type(sql_type) {
-        numeric if numeric.starts_with("numeric(") => "numeric",
-        other => other,
     }
 }
 
@@ -127,10 +135,10 @@ pub(super) fn check_expression(table: &TableSchema, column: usize, expression: &
 
 /// Everything that is not listed in the shape.
 fn extras(shape: &ShapePlan) -> String {
-    if !shape.shape.is_open() {
+    if !shape.shape.is_open() && shape.left_over.is_empty() {
         return "'{}'::jsonb".into();
     }
-    let listed: Vec<String> = shape.shape.members().iter().map(|member| quote_literal(member)).collect();
+    let listed: Vec<String> = shape.taken().map(quote_literal).collect();
     format!("(r.mut::jsonb - ARRAY[{}]::text[])", listed.join(", "))
 }
 
@@ -158,14 +166,13 @@ pub(super) fn rows_of(at: usize, plan: &TablePlan, shape: &ShapePlan, filter: &s
 pub(super) fn key_value(table: &TableSchema, key: &str, position: usize) -> String {
     let at = table.primary_key[position];
     let column = &table.columns[at];
-    let plain = || value::key_value(column, key, position);
     match table.rule(at).and_then(|rule| rule.expression.as_ref()) {
-        None => plain(),
+        None => value::key_value(column, key, position),
         Some(expression) if expression.is_constant() => substituted(column, Some(expression), ""),
         Some(expression) => {
             let input = match expression.input() {
                 Input::Text => format!("{key}::json->>{position}"),
-                Input::Typed => plain(),
+                Input::Typed => value::key_input(column, key, position),
             };
             let value = substituted(column, Some(expression), "cdc_key.value");
             format!("(SELECT {value} FROM (SELECT {input}) AS cdc_key(value))")

@@ -269,15 +269,15 @@ impl Builder<'_> {
         }
         let rows = rows_of(at, plan, shape, " AND NOT r.reborn");
         self.write(at, &format!("u{at}_{number}"), plan, shape, &rows, false);
-        if self.has_reborn() {
+        if self.has_reborn(plan) {
             let rows = rows_of(at, plan, shape, " AND r.reborn");
             self.write(at, &format!("b{at}_{number}"), plan, shape, &rows, true);
         }
     }
 
-    /// Whether a key may have been deleted and written again; handed-over rows have one version per key.
-    fn has_reborn(&self) -> bool {
-        self.options.rows != Rows::Input
+    /// Whether a key may have been deleted and written again; handed-over rows have one version per text of a key.
+    fn has_reborn(&self, plan: &TablePlan) -> bool {
+        self.options.rows != Rows::Input || plan.input_tells_reborn()
     }
 
     /// One INSERT … ON CONFLICT. With `reborn`, what is stored has been deleted meanwhile: columns that the shape lacks

@@ -1,6 +1,8 @@
 //! How a JSON value of a changefeed becomes a value of a PostgreSQL column. Facts: PostgreSQL 15 manual, and
 //! CockroachDB's JSON encoding of its types (v23.1 to v26.1).
 
+use std::borrow::Cow;
+
 use crate::model::{ColumnSchema, ValueClass};
 
 /// What JSON null looks like in a feed with `encode_json_value_null_as_object`; a plain null is SQL NULL.
@@ -52,6 +54,15 @@ pub(super) fn converted(column: &ColumnSchema, field: &str) -> String {
 
 /// The value of key column number `position`, taken from the JSON array in `key`.
 pub(super) fn key_value(column: &ColumnSchema, key: &str, position: usize) -> String {
+    key_as(column, key, position, &cast_type(&column.sql_type))
+}
+
+/// The same as the input of an expression: what it makes of a row, it must make of the row's deletion.
+pub(super) fn key_input(column: &ColumnSchema, key: &str, position: usize) -> String {
+    key_as(column, key, position, &input_type(&column.sql_type))
+}
+
+fn key_as(column: &ColumnSchema, key: &str, position: usize, sql_type: &str) -> String {
     let text = format!("({key}::json->>{position})");
     match column.class {
         ValueClass::Timestamp => timestamp(&text, &column.sql_type),
@@ -65,19 +76,33 @@ pub(super) fn key_value(column: &ColumnSchema, key: &str, position: usize) -> St
         | ValueClass::Array
         | ValueClass::Composite
         | ValueClass::Geo { .. }
-        | ValueClass::Scalar => format!("{text}::{}", cast_type(&column.sql_type)),
+        | ValueClass::Scalar => format!("{text}::{sql_type}"),
     }
 }
 
 /// The type to cast to. A cast to a type with a length cuts what is too long, and so would make one key into another.
-pub(super) fn cast_type(sql_type: &str) -> &str {
+pub(super) fn cast_type(sql_type: &str) -> Cow<'_, str> {
+    if let Some(element) = sql_type.strip_suffix("[]") {
+        return Cow::Owned(format!("{}[]", cast_type(element)));
+    }
     let (name, _) = sql_type.split_once('(').unwrap_or((sql_type, ""));
-    match name {
+    Cow::Borrowed(match name {
         "character varying" | "bit varying" => name,
         // Without a length these two would mean a length of one.
         "character" => "bpchar",
         "bit" => "bit varying",
         _ => sql_type,
+    })
+}
+
+/// The type of what an expression takes: only its result is held against the column's length.
+pub(super) fn input_type(sql_type: &str) -> Cow<'_, str> {
+    if let Some(element) = sql_type.strip_suffix("[]") {
+        return Cow::Owned(format!("{}[]", input_type(element)));
+    }
+    match cast_type(sql_type) {
+        numeric if numeric.starts_with("numeric(") => Cow::Borrowed("numeric"),
+        other => other,
     }
 }
 

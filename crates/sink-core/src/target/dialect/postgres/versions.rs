@@ -42,7 +42,8 @@ pub(super) fn effective(
     columns.extend(keys);
     columns.extend(tuple(plan, rules, &mut records));
     columns.push(format!("{} AS fresh", fresh(plan, rules, &mut records)));
-    let json = format!("(CASE WHEN s.shape = {} THEN '{{}}' ELSE s.mut END)::json", Shape::DELETION);
+    // Of NULL every field is NULL; of an object without the member, that would have to be a value of the field's type.
+    let json = format!("(CASE WHEN s.shape = {} THEN NULL ELSE s.mut END)::json", Shape::DELETION);
     let versions = format!("SELECT {} FROM {source}{}{filter}", columns.join(", "), records.join(&json));
     let mut ctes = match plan.fold {
         // Nearly always a key has one version, and finding the few that have more is cheaper than sorting them all.
