@@ -24,6 +24,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         scenario("attack_endless_headers_are_refused", &[Need::Postgres], headers),
         scenario("attack_unread_answers_hold_little_memory", &[Need::Postgres], unread),
         scenario("attack_idle_connections_pass_and_operators_get_through", &[Need::Postgres], idle),
+        scenario("attack_templates_are_no_place_for_rows", &[Need::Postgres], template),
     ]
 }
 
@@ -370,4 +371,21 @@ async fn idle(ctx: Ctx) -> Result<()> {
         Ok((StatusCode::OK, _)) => Ok(()),
         other => bail!("{other:?}"),
     }
+}
+
+async fn template(ctx: Ctx) -> Result<()> {
+    let mut feed = Feed::start(&ctx, TABLE, &[]).await?;
+    let home = std::mem::replace(&mut feed.database, "template1".to_owned());
+    feed.put("t", "[1]", r#"{"id": 1}"#);
+    feed.refused(StatusCode::NOT_FOUND, &["template1", "template"]).await?;
+    // In use, it could not be copied; and nothing of ours may be in the copies.
+    feed.shows(
+        "SELECT pid FROM pg_stat_activity WHERE datname = 'template1' AND application_name LIKE 'cdc%'",
+        "",
+    )
+    .await?;
+    feed.shows("SELECT name FROM _cdc_sink.target_databases WHERE name = 'template1'", "").await?;
+    feed.database = home;
+    feed.put("t", "[1]", r#"{"id": 1}"#);
+    feed.settle().await
 }

@@ -181,6 +181,7 @@ impl Target {
                 return Err(Failure::new(Disposition::Halt, "open a database of the target", reason));
             }
         }
+        self.refuse_reserved(name).await?;
         // Not under the lock: a database that does not answer must not hold up the others.
         let shared = (self.product == Product::CockroachDb).then_some(&*self.home);
         let database = Arc::new(Database::open(
@@ -197,6 +198,30 @@ impl Target {
         }
         self.list_database(name).await?;
         Ok(Arc::clone(self.databases.lock().await.entry(name.clone()).or_insert(database)))
+    }
+
+    /// Fails with 3D000 for what is no place for rows. A template would be in use, so that nobody could make a database
+    /// from it, and every new one would begin with a copy of our tables. A staging area that is a database holds the keys
+    /// of those who may write.
+    async fn refuse_reserved(&self, name: &Ident) -> Result<(), Failure> {
+        const OPEN: &str = "open a database of the target";
+        let reserved = match self.product {
+            Product::CockroachDb => name == self.home.area.name(),
+            Product::PostgreSql => sqlx::query_scalar::<_, bool>(
+                "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_database WHERE datname = $1 AND datistemplate)",
+            )
+            .bind(name.as_str())
+            .fetch_one(&self.home.control)
+            .await
+            .map_err(|e| failure(OPEN, e))?,
+        };
+        if !reserved {
+            return Ok(());
+        }
+        let place = Place { sqlstate: Some(UNKNOWN_DATABASE.into()), ..Place::default() };
+        let reason =
+            format!("{:?} is no database for rows but a template or the staging area", name.as_str());
+        Err(Failure::new(Disposition::Halt, OPEN, reason).at(place))
     }
 
     /// Opens every database that a process of this target has ever written, so that what waits there is applied even
