@@ -21,6 +21,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         scenario("edges_what_was_refused_is_asked_again", needs, asked_again),
         scenario("edges_keys_equal_by_value_with_other_columns", needs, by_value),
         scenario("edges_order_of_equal_keys_in_immediate_mode", needs, order_by_value),
+        scenario("edges_a_key_column_ceases_to_be_constant", needs, constant_key),
     ]
 }
 
@@ -166,4 +167,30 @@ async fn order_by_value(ctx: Ctx) -> Result<()> {
     feed.put("t", r#"["A"]"#, r#"{"a": 3, "id": "A"}"#);
     feed.send().await?;
     feed.shows("SELECT a FROM t", "(3)").await
+}
+
+/// Deletions that wait hold no value for a column that was a constant; without the constant they would match nothing.
+async fn constant_key(ctx: Ctx) -> Result<()> {
+    let ddl = "CREATE TABLE k (ten int, id int, v int, PRIMARY KEY (ten, id))";
+    let mut feed = Feed::start(&ctx, ddl, &[]).await?;
+    set(&mut feed, "k", "ten", "expr", "'7'").await?;
+    reload(&mut feed, "active").await?;
+    feed.put("k", "[5]", r#"{"id": 5, "v": 1}"#);
+    feed.settle().await?;
+    feed.gone("k", "[5]");
+    feed.send().await?;
+    feed.execute("UPDATE _cdc_sink.apply_config SET expr = ''").await?;
+    reload(&mut feed, "active").await?;
+    let mark = feed.mark().await?;
+    feed.stalled(&["(constant)", "apply_config"]).await?;
+    feed.execute("UPDATE _cdc_sink.apply_config SET expr = '7'").await?;
+    reload(&mut feed, "active").await?;
+    feed.applied(&mark).await?;
+    feed.shows("SELECT * FROM k", "").await?;
+    // With nothing waiting the key may change.
+    feed.execute("UPDATE _cdc_sink.apply_config SET expr = ''").await?;
+    reload(&mut feed, "active").await?;
+    feed.put("k", "[1, 5]", r#"{"id": 5, "ten": 1, "v": 2}"#);
+    feed.settle().await?;
+    feed.shows("SELECT * FROM k", "(1,5,2)").await
 }

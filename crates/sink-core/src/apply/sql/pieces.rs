@@ -9,9 +9,9 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use super::SqlApplier;
 use super::execute::{self, APPLY, Counts, Values};
 use super::staged::Attempt;
-use crate::apply::plan::TablePlan;
+use crate::apply::plan::{Fold, TablePlan};
 use crate::checkpoint::Advance;
-use crate::failure::{Disposition, Failure};
+use crate::failure::{Disposition, Failure, Place};
 use crate::model::{HlcTimestamp, Shape};
 use crate::target::Product;
 use crate::target::dialect::{Rows, SliceOptions, Writes};
@@ -35,6 +35,18 @@ impl SqlApplier {
                  --maxTransactionRows, or start with --splitLargeTimestamps to let readers see part of it meanwhile"
             );
             return Err(Failure::new(Disposition::Halt, APPLY, reason));
+        }
+        if let Some(plan) = attempt.plans.iter().find(|plan| plan.fold == Fold::Value) {
+            // A deletion and a row of one key may come under two spellings; only together is it known which counts.
+            if !needed {
+                return Ok(None);
+            }
+            let place = Place { table: Some(plan.table.id.clone()), ..Place::default() };
+            let reason = format!(
+                "one source timestamp has more than {limit} rows, and keys of this table may be equal in two spellings, so \
+                 it cannot be written in pieces; raise --maxTransactionRows"
+            );
+            return Err(Failure::new(Disposition::Halt, APPLY, reason).at(place));
         }
         let mut counts = Counts::new(attempt.plans.len());
         for table in 0..attempt.plans.len() {

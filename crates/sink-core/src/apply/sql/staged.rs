@@ -137,8 +137,8 @@ fn plan_of(
     })?;
     if StagedTable::key_columns_of(table) != staged.key_columns {
         let reason = format!(
-            "the primary key of the target has changed; rows are staged under the key {}; restore it until they are \
-             applied, or reset the schema",
+            "the primary key of the target has changed; rows are staged under the key {}; restore it (or its expressions in \
+             apply_config) until they are applied, or reset the schema",
             staged.key_columns
         );
         let place = Place { table: Some(staged.table.clone()), ..Place::default() };

@@ -32,10 +32,15 @@ pub struct StagedTable {
 }
 
 impl StagedTable {
-    /// What [`Self::key_columns`] is for a table.
+    /// What [`Self::key_columns`] is for a table. Staged keys hold no value for a column whose expression takes none, so
+    /// such a column is another one.
     #[must_use]
     pub fn key_columns_of(table: &TableSchema) -> String {
-        let names: Vec<&str> = table.key_columns().map(|column| column.name.as_str()).collect();
+        let name = |column: &usize| {
+            let name = &table.columns[*column].name;
+            if table.writes_always(*column) { format!("{name} (constant)") } else { name.to_string() }
+        };
+        let names: Vec<String> = table.primary_key.iter().map(name).collect();
         serde_json::to_string(&names).expect("strings always serialise")
     }
 }
@@ -347,8 +352,8 @@ async fn take_key_columns(
     }
     let place = Place { table: Some(staged.table.clone()), ..Place::default() };
     let reason = format!(
-        "the primary key of the target is now {}, but rows are staged under the key {registered}; restore that key until \
-         they are applied, or reset the schema",
+        "the primary key of the target is now {}, but rows are staged under the key {registered}; restore that key (or its \
+         expressions in apply_config) until they are applied, or reset the schema",
         staged.key_columns
     );
     Err(Failure::new(Disposition::Defer, REGISTER, reason).at(place))
