@@ -1,13 +1,17 @@
 //! Every type of PostgreSQL that a feed can fill: what comes in is what the table shows.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use tests::harness::process::ServiceProcess;
 use tests::harness::runner::{Ctx, Need, Scenario, scenario};
 
-use crate::posting::Feed;
+use crate::posting::{Feed, webhook};
 
 /// The scenarios of this file.
 pub(crate) fn all() -> Vec<Scenario> {
-    vec![scenario("types_values_of_every_type_arrive_unchanged", &[Need::Postgres], values)]
+    vec![
+        scenario("types_values_of_every_type_arrive_unchanged", &[Need::Postgres], values),
+        scenario("types_immediate_rows_end_as_the_same_bytes_as_staged_ones", &[Need::Postgres], both_ways),
+    ]
 }
 
 /// A column type, and pairs of a value as JSON and what the column then shows (`None` for NULL).
@@ -264,21 +268,110 @@ const NESTED: &[Case] = &[
     ),
 ];
 
-/// One table per type, so that a failure names its type; row 0 is NULL in each.
-async fn values(ctx: Ctx) -> Result<()> {
-    let cases: Vec<&Case> = [NUMBERS, TEXTS, TIMES, NESTED].into_iter().flatten().collect();
-    let mut ddl = TYPES.to_owned();
-    for (number, case) in cases.iter().enumerate() {
-        ddl.push_str(&format!("CREATE TABLE t{number} (id int PRIMARY KEY, v {});", case.sql_type));
-    }
-    let mut feed = Feed::start(&ctx, &ddl, &[]).await?;
+/// Values whose JSON is of another kind than the column, or written in an odd way. Only that both ways
+/// agree is checked; the second half of a pair is for readers.
+const ODD: &[Case] = &[
+    case(
+        "text",
+        &[
+            ("1E+2", Some("1E+2")),
+            ("-0.00", Some("-0.00")),
+            ("true", Some("true")),
+            (r#"{"a" :  [1, "\u00e9"] }"#, Some(r#"{"a" :  [1, "\u00e9"] }"#)),
+            (r#"[ ]"#, Some("[ ]")),
+            (r#"  "spaces around"  "#, Some("spaces around")),
+            (r#""\/\b\f\ud83d\ude00""#, Some("/\u{8}\u{c}😀")),
+        ],
+    ),
+    case("varchar(3)", &[(r#""abc   ""#, Some("abc")), ("100", Some("100"))]),
+    case("varchar", &[(r#""a  ""#, Some("a  ")), ("null", None)]),
+    case("char(4)", &[("7", Some("7")), (r#""abcd  ""#, Some("abcd"))]),
+    case("int4", &[("-0", Some("0")), ("  12 ", Some("12"))]),
+    case("float8", &[("7", Some("7")), ("0.1000000000000000055", Some("0.1"))]),
+    case("numeric", &[("-0.00", Some("0.00")), ("0e0", Some("0"))]),
+    case("timestamp(3)", &[(r#""2024-01-02T03:04:05.6789""#, Some("2024-01-02 03:04:05.679"))]),
+    case("time(0)", &[(r#""03:04:05.6""#, Some("03:04:06"))]),
+    case("interval(0)", &[(r#""1 day 00:00:01.5""#, Some("1 day 00:00:02"))]),
+    case("interval day to minute", &[(r#""1 day 01:02:03""#, Some("1 day 01:02:00"))]),
+    case("bool", &[(" true ", Some("true"))]),
+    case("jsonb", &[(r#"{"a": 1, "a": 2}"#, Some(r#"{"a": 2}"#)), (r#""\u00e9""#, Some(r#""é""#))]),
+    case("json", &[(r#""\u00e9""#, Some(r#""é""#))]),
+];
+
+fn tables(cases: &[&Case]) -> String {
+    let tables = cases
+        .iter()
+        .enumerate()
+        .map(|(number, case)| format!("CREATE TABLE t{number} (id int PRIMARY KEY, v {});", case.sql_type));
+    TYPES.to_owned() + &tables.collect::<String>()
+}
+
+/// Sends each value in a row of its own, and a NULL after them.
+async fn fill(feed: &mut Feed, cases: &[&Case]) -> Result<()> {
     for (number, case) in cases.iter().enumerate() {
         let table = format!("t{number}");
         for (id, (json, _)) in case.values.iter().chain(&[("null", None)]).enumerate() {
             feed.put(&table, &format!("[{id}]"), &format!(r#"{{"id": {id}, "v": {json}}}"#));
         }
-        feed.send().await?;
+        feed.send().await.with_context(|| case.sql_type)?;
     }
+    Ok(())
+}
+
+/// What a value is, padding and all, and whether it is one.
+const SHOWN: &str = "SELECT format('%s|%s|%s', v, v IS NULL, pg_column_size(v))";
+
+/// Every value of the cases as it is shown, with its type.
+async fn all_shown(feed: &mut Feed, cases: &[&Case]) -> Result<Vec<(&'static str, String)>> {
+    let mut all = Vec::new();
+    for (number, case) in cases.iter().enumerate() {
+        for id in 0..=case.values.len() {
+            let shown = feed.value(&format!("{SHOWN} FROM t{number} WHERE id = {id}")).await;
+            let shown = shown.with_context(|| format!("{} number {id}", case.sql_type))?;
+            all.push((case.sql_type, shown.context("no text")?));
+        }
+    }
+    Ok(all)
+}
+
+/// Immediate rows travel as arrays of values where they can, staged ones as JSON.
+async fn both_ways(ctx: Ctx) -> Result<()> {
+    let cases: Vec<&Case> = [NUMBERS, TEXTS, TIMES, NESTED, ODD].into_iter().flatten().collect();
+    let ddl = tables(&cases) + "CREATE TABLE s (id int PRIMARY KEY, short varchar(3) DEFAULT 'd', n int);";
+    let mut feed = Feed::start(&ctx, &ddl, &[]).await?;
+    fill(&mut feed, &cases).await?;
+    feed.settle().await?;
+    let staged = all_shown(&mut feed, &cases).await?;
+    let unguarded = webhook(ctx.target(), &["--assumeIdempotent"]).named("unguarded");
+    let unguarded = ServiceProcess::start(unguarded, ctx.folder()).await?;
+    for mut at_once in [feed, Feed::of(ctx.target(), unguarded).await?] {
+        "?immediate=true".clone_into(&mut at_once.query);
+        let names: Vec<String> = (0..cases.len()).map(|number| format!("t{number}")).collect();
+        at_once.execute(&format!("TRUNCATE s, {}", names.join(", "))).await?;
+        fill(&mut at_once, &cases).await?;
+        let found = all_shown(&mut at_once, &cases).await?;
+        let wrong: Vec<_> = staged.iter().zip(&found).filter(|(one, other)| one != other).collect();
+        ensure!(wrong.is_empty(), "staged, and at once: {wrong:#?}");
+        // What is too long is refused, not cut; a member that is not there is no NULL.
+        at_once.put("s", "[1]", r#"{"id": 1, "short": "abcd"}"#);
+        let (status, text) = at_once.offer().await?;
+        ensure!(!status.is_success(), "a text that is too long: {status} {text}");
+        at_once.put("s", "[2]", r#"{"n": 2, "id": 2}"#);
+        at_once.put("s", "[3]", r#"{"id": 3, "short": null}"#);
+        at_once.send().await?;
+        at_once.put("s", "[2]", r#"{"id": 2, "n": 3}"#);
+        at_once.put("s", "[3]", r#"{"id": 3, "n": null}"#);
+        at_once.send().await?;
+        at_once.shows("SELECT * FROM s ORDER BY 1", "(2,d,3) (3,,)").await?;
+    }
+    Ok(())
+}
+
+/// One table per type, so that a failure names its type; the last row is NULL in each.
+async fn values(ctx: Ctx) -> Result<()> {
+    let cases: Vec<&Case> = [NUMBERS, TEXTS, TIMES, NESTED].into_iter().flatten().collect();
+    let mut feed = Feed::start(&ctx, &tables(&cases), &[]).await?;
+    fill(&mut feed, &cases).await?;
     feed.settle().await?;
     let mut wrong = Vec::new();
     for (number, case) in cases.iter().enumerate() {

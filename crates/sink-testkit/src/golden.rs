@@ -263,10 +263,10 @@ fn unique_and_guard(examples: &Examples) -> Vec<Case> {
 
 fn handed_over(examples: &Examples) -> Vec<Case> {
     let whole: &[&[&str]] = &[&[]];
-    let rows = |guard| SliceOptions { fence: true, guard, writes: Writes::All, rows: Rows::Input };
+    let rows = |guard| SliceOptions { fence: true, guard, writes: Writes::All, rows: Rows::Upserts };
     let family = [examples.plan("parents", whole), examples.plan("children", whole)];
     let prices = [examples.plan("prices", whole)];
-    let news = SliceOptions { writes: Writes::FrontierOnly, ..rows(true) };
+    let news = SliceOptions { writes: Writes::FrontierOnly, rows: Rows::Input, ..rows(true) };
     let after_news = |writes| SliceOptions { fence: false, guard: false, writes, rows: Rows::Input };
     vec![
         examples.slice("rows-guarded", &family, rows(true)),
@@ -274,6 +274,10 @@ fn handed_over(examples: &Examples) -> Vec<Case> {
         examples.slice("rows-news-only", &family, news),
         examples.slice("rows-clear", &[examples.plan("products", whole)], after_news(Writes::Clear)),
         examples.slice("rows-after-clear", &[examples.plan("products", whole)], after_news(Writes::Upserts)),
+        examples.slice("rows-with-deletions", &family, after_news(Writes::All)),
+        examples.slice("rows-two-shapes", &[examples.plan("parents", &[&[], &["id"]])], rows(true)),
+        examples.slice("rows-arrays", &[examples.plan("wide", &[&["id", "doc", "at", "data"]])], rows(true)),
+        examples.slice("rows-json", &[examples.plan("wide", whole)], rows(true)),
         examples.slice("rows-fold-by-value", &prices, rows(true)),
         examples.slice("rows-partial", &[examples.plan("wide", &[&["id", "doc"]])], rows(true)),
     ]

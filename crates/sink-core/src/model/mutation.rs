@@ -1,5 +1,6 @@
 //! One row's change, on its way from a changefeed to a target table.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -32,7 +33,13 @@ impl RowKey {
     /// array is longer than [`MAX_INDEXED_KEY_BYTES`]. The two forms cannot collide: an array starts with `[`.
     #[must_use]
     pub fn indexed(&self) -> Arc<str> {
-        if self.is_long() { format!("#{}", self.digest()).into() } else { Arc::clone(&self.0) }
+        if self.is_long() { self.index_text().into() } else { Arc::clone(&self.0) }
+    }
+
+    /// The same for those who do not keep it.
+    #[must_use]
+    pub fn index_text(&self) -> Cow<'_, str> {
+        if self.is_long() { format!("#{}", self.digest()).into() } else { Cow::Borrowed(&self.0) }
     }
 
     /// Whether the key is too long for an index.

@@ -6,6 +6,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Row as _};
 
+use super::columns::{self, Column};
 use crate::apply::plan::TablePlan;
 use crate::failure::Failure;
 use crate::metrics;
@@ -24,13 +25,15 @@ pub(super) struct Values<'a> {
     pub(super) epoch: i64,
     /// Per table: the index keys that the statement is restricted to.
     pub(super) keys: Vec<Vec<String>>,
+    /// Per table: how rows handed over are applied.
+    pub(super) plans: &'a [TablePlan],
     /// Per table: rows handed over.
     pub(super) input: Vec<Vec<&'a Mutation<'a>>>,
 }
 
 impl<'a> Values<'a> {
     pub(super) fn staged(schema: &'a SchemaId, window: Window, epoch: i64) -> Self {
-        Self { schema, window, epoch, keys: Vec::new(), input: Vec::new() }
+        Self { schema, window, epoch, keys: Vec::new(), plans: &[], input: Vec::new() }
     }
 }
 
@@ -107,7 +110,7 @@ async fn one(
     let fail = |e| failure(APPLY, e);
     match statement.answer {
         Answer::Counts => {
-            let row = bound(statement, values).fetch_one(connection).await.map_err(fail)?;
+            let row = bound(statement, values)?.fetch_one(connection).await.map_err(fail)?;
             if row.get::<i64, _>(0) != 1 {
                 return Err(Failure::fenced(APPLY));
             }
@@ -117,35 +120,35 @@ async fn one(
             add(&mut counts.late, &row, 4);
         }
         Answer::Fence => {
-            let done = bound(statement, values).execute(connection).await.map_err(fail)?;
+            let done = bound(statement, values)?.execute(connection).await.map_err(fail)?;
             if done.rows_affected() != 1 {
                 return Err(Failure::fenced(APPLY));
             }
         }
         Answer::Mode => {
-            let row = bound(statement, values).fetch_optional(connection).await.map_err(fail)?;
+            let row = bound(statement, values)?.fetch_optional(connection).await.map_err(fail)?;
             let row = row.ok_or_else(|| Failure::fenced(APPLY))?;
             let applied = timestamp(row.get(0), row.get(1))?;
             drop_late(values, applied);
         }
         Answer::Newer(table) => {
-            let rows = bound(statement, values).fetch_all(connection).await.map_err(fail)?;
+            let rows = bound(statement, values)?.fetch_all(connection).await.map_err(fail)?;
             let newer: HashSet<String> = rows.iter().map(|row| row.get(0)).collect();
             values.input[table].retain(|row| newer.contains(&*row.key.indexed()));
         }
         Answer::Upserts(table) => {
             counts.upserts[table] +=
-                bound(statement, values).execute(connection).await.map_err(fail)?.rows_affected();
+                bound(statement, values)?.execute(connection).await.map_err(fail)?.rows_affected();
         }
         Answer::Discarded(table) => {
-            let row = bound(statement, values).fetch_one(connection).await.map_err(fail)?;
+            let row = bound(statement, values)?.fetch_one(connection).await.map_err(fail)?;
             let count = |at: usize| u64::try_from(row.get::<i64, _>(at)).unwrap_or(0);
             counts.beaten[table] += count(0);
             counts.late[table] += count(1);
         }
         Answer::Deletes(table) => {
             counts.deletes[table] +=
-                bound(statement, values).execute(connection).await.map_err(fail)?.rows_affected();
+                bound(statement, values)?.execute(connection).await.map_err(fail)?.rows_affected();
         }
     }
     Ok(())
@@ -165,9 +168,39 @@ fn add(counts: &mut [u64], row: &PgRow, column: usize) {
     }
 }
 
-fn bound<'q>(statement: &Statement, values: &'q Values<'_>) -> Query<'q, Postgres, PgArguments> {
+fn bound<'q>(
+    statement: &Statement,
+    values: &'q Values<'_>,
+) -> Result<Query<'q, Postgres, PgArguments>, Failure> {
+    let mut columns = columns_of(statement, values)?.into_iter();
     let query = sqlx::query(AssertSqlSafe(statement.sql.clone()));
-    statement.params.iter().fold(query, |query, param| bind(query, *param, values))
+    let bound = statement.params.iter().fold(query, |query, param| match param {
+        Param::Input { column: InputColumn::Value { .. }, .. } => match columns.next() {
+            Some(column) => column.bind(query),
+            None => query,
+        },
+        other => bind(query, *other, values),
+    });
+    Ok(bound)
+}
+
+/// The columns that the statement takes apart from their rows, in the order of its parameters, which is table by table.
+fn columns_of<'q>(statement: &Statement, values: &'q Values<'_>) -> Result<Vec<Column<'q>>, Failure> {
+    let mut wanted = vec![Vec::new(); values.input.len()];
+    for param in &statement.params {
+        if let Param::Input { table, column: InputColumn::Value { feed, form } } = param {
+            wanted[*table].push((*feed, *form));
+        }
+    }
+    let mut all = Vec::new();
+    for (table, wanted) in wanted.iter().enumerate() {
+        if let Some(shape) = values.plans.get(table).and_then(|plan| plan.shapes.first())
+            && !wanted.is_empty()
+        {
+            all.extend(columns::columns(shape, wanted, &values.input[table])?);
+        }
+    }
+    Ok(all)
 }
 
 fn bind<'q>(
@@ -200,11 +233,11 @@ fn bind_input<'q>(
         InputColumn::Logical => {
             query.bind(rows.iter().map(|row| i64::from(row.time.logical())).collect::<Vec<_>>())
         }
-        InputColumn::Key => {
-            query.bind(rows.iter().map(|row| row.key.indexed().to_string()).collect::<Vec<_>>())
-        }
+        InputColumn::Key => query.bind(rows.iter().map(|row| row.key.index_text()).collect::<Vec<_>>()),
         InputColumn::LongKey => query
             .bind(rows.iter().map(|row| row.key.is_long().then(|| row.key.as_json())).collect::<Vec<_>>()),
+        // Bound by the caller, who reads all columns of a row at once.
+        InputColumn::Value { .. } => query,
         InputColumn::Row => query.bind(rows.iter().map(|row| row.row_text()).collect::<Vec<_>>()),
         InputColumn::Shape => query.bind(rows.iter().map(|row| row.shape_id()).collect::<Vec<_>>()),
     }

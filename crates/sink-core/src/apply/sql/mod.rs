@@ -1,5 +1,6 @@
 //! Applies by SQL: one statement per slice on PostgreSQL, one transaction per slice on CockroachDB.
 
+mod columns;
 mod execute;
 mod locate;
 mod pieces;

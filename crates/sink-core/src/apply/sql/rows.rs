@@ -117,7 +117,7 @@ impl SqlApplier {
 }
 
 impl SqlApplier {
-    /// Guard and rows in one statement (PostgreSQL) or transaction.
+    /// Guard and rows in one statement (PostgreSQL) or transaction. The rows hold no deletion.
     async fn write_plainly(
         &self,
         connection: &mut PgConnection,
@@ -127,10 +127,10 @@ impl SqlApplier {
         input: Vec<Vec<&Mutation<'_>>>,
     ) -> Result<Counts, Failure> {
         let guard = !self.config.assume_idempotent;
-        let options = SliceOptions { fence: true, guard, writes: Writes::All, rows: Rows::Input };
+        let options = SliceOptions { fence: true, guard, writes: Writes::All, rows: Rows::Upserts };
         let statements = database.dialect().slice(database.area(), plans, options);
         let mut counts = Counts::new(plans.len());
-        execute::transaction(connection, &statements, &mut values(schema, input), &mut counts).await?;
+        execute::transaction(connection, &statements, &mut values(schema, plans, input), &mut counts).await?;
         Ok(counts)
     }
 
@@ -149,7 +149,7 @@ impl SqlApplier {
         let guard = !self.config.assume_idempotent;
         let first = SliceOptions { fence: true, guard, writes: Writes::FrontierOnly, rows: Rows::Input };
         let slice = |options| database.dialect().slice(database.area(), plans, options);
-        let mut values = values(schema, input);
+        let mut values = values(schema, plans, input);
         let mut counts = Counts::new(plans.len());
         let mut tx = connection.begin().await.map_err(|e| failure(APPLY, e))?;
         execute::all(&mut tx, &slice(first), &mut values, &mut counts).await?;
@@ -163,9 +163,9 @@ impl SqlApplier {
     }
 }
 
-fn values<'a>(schema: &'a SchemaId, input: Vec<Vec<&'a Mutation<'a>>>) -> Values<'a> {
+fn values<'a>(schema: &'a SchemaId, plans: &'a [TablePlan], input: Vec<Vec<&'a Mutation<'a>>>) -> Values<'a> {
     let window = Window { after: HlcTimestamp::ZERO, upto: HlcTimestamp::ZERO };
-    Values { schema, window, epoch: 0, keys: Vec::new(), input }
+    Values { schema, window, epoch: 0, keys: Vec::new(), plans, input }
 }
 
 /// Sorts rows into rounds with one version per key. The newest version alone is the net effect if every version
@@ -175,25 +175,22 @@ fn rounds_of<'a>(
     rows: impl Iterator<Item = &'a Mutation<'a>>,
     plan: &TablePlan,
 ) -> Vec<Vec<&'a Mutation<'a>>> {
-    let mut versions: BTreeMap<&RowKey, Vec<&Mutation<'_>>> = BTreeMap::new();
-    for row in rows {
-        versions.entry(&row.key).or_default().push(row);
-    }
+    let mut rows: Vec<&Mutation<'_>> = rows.collect();
+    // Stable: of two rows at one time the later one wins.
+    rows.sort_by(|a, b| a.key.cmp(&b.key).then(a.time.cmp(&b.time)));
     let newest_suffices = plan.shapes.len() <= 1 && !plan.has_partial_shape() && !plan.table.is_conditional();
     if plan.fold == Fold::Value && !newest_suffices {
-        return rounds_in_time(versions.into_values().flatten().collect(), plan.has_partial_shape());
+        return rounds_in_time(rows, plan.has_partial_shape());
     }
     let mut rounds: Vec<Vec<&Mutation<'_>>> = Vec::new();
-    for mut versions in versions.into_values() {
-        // Stable: of two rows at one time the later one wins.
-        versions.sort_by_key(|row| row.time);
+    for versions in rows.chunk_by(|a, b| a.key == b.key) {
         // The newest may turn out to be late; a row without a time is not, so it must not give way to that.
         let mixed = versions.first().map(|row| row.time.is_untimed())
             != versions.last().map(|row| row.time.is_untimed());
         let from = if newest_suffices && !mixed { versions.len() - 1 } else { 0 };
         for (round, row) in versions[from..].iter().enumerate() {
             if rounds.len() == round {
-                rounds.push(Vec::new());
+                rounds.push(Vec::with_capacity(if round == 0 { rows.len() } else { 0 }));
             }
             rounds[round].push(row);
         }
@@ -219,6 +216,8 @@ fn rounds_in_time<'a>(mut rows: Vec<&'a Mutation<'a>>, one_shape: bool) -> Vec<V
             last.push(row);
         }
     }
+    // The order in which all writers take their locks.
+    rounds.iter_mut().for_each(|round| round.sort_by(|a, b| a.key.cmp(&b.key)));
     rounds
 }
 

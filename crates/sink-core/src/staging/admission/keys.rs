@@ -23,7 +23,9 @@ impl TableAdmission {
     /// Writes the key values as a JSON array that is the same text whenever the values have the same text. Where an
     /// expression takes no input there is no value: null stands in its place.
     pub(super) fn canonical_key(&self, values: &[Option<&RawValue>]) -> Result<RowKey, RowError> {
-        let mut text = String::from("[");
+        let given: usize = values.iter().flatten().map(|value| value.get().len() + 1).sum();
+        let mut text = String::with_capacity(given + 2);
+        text.push('[');
         for (at, value) in self.table.primary_key.iter().zip(values) {
             let column = &self.table.columns[*at];
             if matches!(

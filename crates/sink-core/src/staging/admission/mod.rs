@@ -166,7 +166,9 @@ impl TableAdmission {
 
     fn members<'a>(&self, text: &'a str, which: &str) -> Result<Vec<(Cow<'a, str>, &'a RawValue)>, RowError> {
         let mut parser = serde_json::Deserializer::from_str(text);
-        parser.deserialize_map(Members).map_err(|error| match error.classify() {
+        // Almost always as many as before.
+        let expected = self.last_shape().map_or(0, |last| last.names.len());
+        parser.deserialize_map(Members { expected }).map_err(|error| match error.classify() {
             // Our own messages name members, which are column names; the parser's may quote values.
             serde_json::error::Category::Data if error.to_string().contains(TWICE) => {
                 self.malformed(format!("`{which}` has a {TWICE}"))
@@ -175,9 +177,14 @@ impl TableAdmission {
         })
     }
 
+    fn last_shape(&self) -> Option<Arc<KnownShape>> {
+        self.last_shape.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn known_shape(&self, members: &[(Cow<'_, str>, &RawValue)]) -> Result<Arc<KnownShape>, RowError> {
-        let last = self.last_shape.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(last) = last.filter(|last| last.names.iter().eq(members.iter().map(|(name, _)| name))) {
+        if let Some(last) =
+            self.last_shape().filter(|last| last.names.iter().eq(members.iter().map(|(name, _)| name)))
+        {
             return Ok(last);
         }
         let known = self.remembered_shape(members)?;
@@ -244,7 +251,10 @@ impl TableAdmission {
 const TWICE: &str = "member that occurs twice";
 
 /// Reads an object into its members, in order, refusing a name that occurs twice.
-struct Members;
+struct Members {
+    /// How many there will be, if all is as usual.
+    expected: usize,
+}
 
 impl<'de> Visitor<'de> for Members {
     type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
@@ -254,7 +264,7 @@ impl<'de> Visitor<'de> for Members {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members: Self::Value = Vec::new();
+        let mut members: Self::Value = Vec::with_capacity(self.expected);
         let mut sorted = true;
         while let Some((name, value)) = map.next_entry::<MemberName<'de>, &'de RawValue>()? {
             sorted &= members.last().is_none_or(|(last, _)| *last < name.0);

@@ -97,13 +97,15 @@ impl Dialect for Cockroach {
         let mut statements = Vec::new();
         match options.rows {
             // Serialisable isolation keeps what was read true; no lock is needed.
-            Rows::Input if options.fence => statements.push(mode_statement(area, "")),
+            Rows::Input | Rows::Upserts if options.fence => statements.push(mode_statement(area, "")),
             Rows::Staged | Rows::StagedKeys if options.fence => statements.push(builder.fence()),
-            Rows::Input | Rows::Staged | Rows::StagedKeys => {}
+            Rows::Input | Rows::Upserts | Rows::Staged | Rows::StagedKeys => {}
         }
-        if options.rows == Rows::Input && options.guard {
-            let news =
-                plans.iter().enumerate().map(|(at, plan)| newer_statement(area, at, &plan.guard_table));
+        if options.rows.handed_over() && options.guard {
+            let news = plans
+                .iter()
+                .enumerate()
+                .map(|(at, plan)| newer_statement(area, at, &plan.guard_table, " ORDER BY u.key"));
             statements.extend(news);
         }
         if options.writes == Writes::FrontierOnly {
@@ -116,7 +118,7 @@ impl Dialect for Cockroach {
                 statements.extend(plan.shapes.iter().flat_map(|shape| builder.upserts(at, plan, shape)));
             }
         }
-        if options.writes != Writes::Upserts {
+        if options.writes != Writes::Upserts && options.rows != Rows::Upserts {
             statements.extend(plans.iter().enumerate().rev().map(|(at, plan)| builder.delete(at, plan)));
         }
         statements
@@ -146,6 +148,10 @@ fn bind(params: &mut Params, param: Param) -> String {
             "INT8[]"
         }
         Param::Input { column: InputColumn::Key | InputColumn::LongKey | InputColumn::Row, .. } => "STRING[]",
+        // Rows come here as JSON, so nobody asks for these.
+        Param::Input { column: InputColumn::Value { form, .. }, .. } => {
+            return format!("${}::{}[]", params.at(param), form.element());
+        }
         Param::AfterNanos | Param::AfterLogical | Param::UptoNanos | Param::UptoLogical | Param::Epoch => {
             "INT8"
         }
@@ -179,7 +185,7 @@ impl Builder<'_> {
             let (source, filter) = self.versions(params, table, plan);
             return format!("({}) AS r", versions::best(plan, &source, &filter));
         }
-        if self.options.rows == Rows::Input {
+        if self.options.rows.handed_over() {
             let columns = [InputColumn::Key, InputColumn::LongKey, InputColumn::Row, InputColumn::Shape];
             let [key, long_key, row, shape] =
                 columns.map(|column| bind(params, Param::Input { table, column }));
@@ -206,7 +212,7 @@ impl Builder<'_> {
 
     /// Every version of the slice or of the rows handed over, as `s`, and which of them count.
     fn versions(&self, params: &mut Params, table: usize, plan: &TablePlan) -> (String, String) {
-        if self.options.rows == Rows::Input {
+        if self.options.rows.handed_over() {
             use InputColumn::{Key, Logical, LongKey, Nanos, Row, Shape as ShapeId};
             let columns = [Nanos, Logical, Key, LongKey, Row, ShapeId];
             let columns = columns.map(|column| bind(params, Param::Input { table, column })).join(", ");
@@ -305,7 +311,7 @@ impl Builder<'_> {
         } else {
             vec![statement("UPSERT", " AND NOT r.reborn", "")]
         };
-        if self.options.rows != Rows::Input || plan.input_tells_reborn() {
+        if !self.options.rows.handed_over() || plan.input_tells_reborn() {
             let sets = given.into_iter().chain(lacking).collect();
             statements.push(statement("INSERT", " AND r.reborn", &conflict(sets, String::new())));
         }

@@ -13,7 +13,7 @@ use crate::failure::Disposition;
 use crate::model::{Deadline, Expression, Ident, TableId, TableSchema};
 
 pub use area::HomeTable;
-pub use slice::{Answer, InputColumn, Param, Rows, SliceOptions, Statement, Writes};
+pub use slice::{Answer, ArrayForm, InputColumn, Param, Rows, SliceOptions, Statement, Writes};
 
 /// The products that can be a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -48,6 +48,40 @@ pub enum InputColumn {
     Row,
     /// Shape id.
     Shape,
+    /// The value of a column that the only shape of the table's rows feeds; NULL for a deletion.
+    Value {
+        /// Position in [`ShapePlan::feeds`](crate::apply::plan::ShapePlan::feeds).
+        feed: usize,
+        /// What the elements of the array are.
+        form: ArrayForm,
+    },
+}
+
+/// Elements of an array of values that were taken out of the JSON of handed-over rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ArrayForm {
+    /// `int2`, `int4` or `int8`: this many bits.
+    Integer(u8),
+    /// `bool`.
+    Bool,
+    /// `text`: what a string of JSON says, and every other value as JSON.
+    Text,
+    /// `text`: the JSON of a value, strings too.
+    Json,
+}
+
+impl ArrayForm {
+    /// The type of an element.
+    #[must_use]
+    pub fn element(self) -> &'static str {
+        match self {
+            Self::Integer(16) => "int2",
+            Self::Integer(32) => "int4",
+            Self::Integer(_) => "int8",
+            Self::Bool => "bool",
+            Self::Text | Self::Json => "text",
+        }
+    }
 }
 
 /// Which writes a statement makes.
@@ -59,7 +93,7 @@ pub enum Writes {
     Clear,
     /// Everything that is left to do after `Clear`.
     Upserts,
-    /// Only the step of the frontier; for `Rows::Input` only the check of the mode and, with `guard`, the record of
+    /// Only the step of the frontier; for rows handed over only the check of the mode and, with `guard`, the record of
     /// write times, so that the rows that are news are known before anything is written.
     FrontierOnly,
 }
@@ -73,12 +107,22 @@ pub enum Rows {
     StagedKeys,
     /// The parameters.
     Input,
+    /// The parameters, which hold no deletion.
+    Upserts,
+}
+
+impl Rows {
+    /// Whether the rows are parameters.
+    #[must_use]
+    pub fn handed_over(self) -> bool {
+        matches!(self, Self::Input | Self::Upserts)
+    }
 }
 
 /// Which form of slice statement is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SliceOptions {
-    /// Move the frontier (and write nothing if it does not stand where we think). For `Rows::Input`: check that
+    /// Move the frontier (and write nothing if it does not stand where we think). For rows handed over: check that
     /// the schema is in immediate mode.
     pub fence: bool,
     /// Leave out rows for which the guard knows an equal or newer write.
@@ -163,13 +207,14 @@ pub(super) fn mode_statement(area: &StagingArea, lock: &str) -> Statement {
 }
 
 /// Records the write times of handed-over rows and answers the keys for which they are news.
-pub(super) fn newer_statement(area: &StagingArea, table: usize, guard_table: &str) -> Statement {
+/// `order` is theirs, if they do not come in it.
+pub(super) fn newer_statement(area: &StagingArea, table: usize, guard_table: &str, order: &str) -> Statement {
     let mut params = Params::default();
     let columns = [InputColumn::Nanos, InputColumn::Logical, InputColumn::Key];
     let [nanos, logical, key] = columns.map(|column| params.at(Param::Input { table, column }));
     let sql = format!(
         "INSERT INTO {} AS g (nanos, logical, key) SELECT u.nanos, u.logical, u.key \
-         FROM unnest(${nanos}::int8[], ${logical}::int8[], ${key}::text[]) AS u(nanos, logical, key) ORDER BY u.key \
+         FROM unnest(${nanos}::int8[], ${logical}::int8[], ${key}::text[]) AS u(nanos, logical, key){order} \
          ON CONFLICT (key) DO UPDATE SET nanos = excluded.nanos, logical = excluded.logical, written_at = now() \
          WHERE {GUARD_NEWER} RETURNING g.key",
         area.table(guard_table)

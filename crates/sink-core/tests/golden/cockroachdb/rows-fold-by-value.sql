@@ -16,10 +16,3 @@ UPSERT INTO "shop"."golden"."prices" ("at", "amount", "note")
     FROM (SELECT u.*, false AS reborn
     FROM unnest($1::STRING[], $2::STRING[], $3::STRING[], $4::INT8[]) AS u(key, long_key, mut, shape)) AS r
     WHERE r.shape = 8951263911151530224) AS cdc_row;
-
-DELETE
-    FROM "shop"."golden"."prices"
-    WHERE ("at", "amount") IN (SELECT (COALESCE(r.long_key, r.key)::JSONB->>0)::timestamp with time zone, (COALESCE(r.long_key, r.key)::JSONB->>1)::numeric(10,2)
-    FROM (SELECT u.*, false AS reborn
-    FROM unnest($1::STRING[], $2::STRING[], $3::STRING[], $4::INT8[]) AS u(key, long_key, mut, shape)) AS r
-    WHERE r.shape = 0);

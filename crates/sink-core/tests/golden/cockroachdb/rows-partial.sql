@@ -16,10 +16,3 @@ UPSERT INTO "shop"."golden"."wide" ("id", "doc")
     FROM (SELECT u.*, false AS reborn
     FROM unnest($1::STRING[], $2::STRING[], $3::STRING[], $4::INT8[]) AS u(key, long_key, mut, shape)) AS r
     WHERE r.shape = -4859689416026251384 AND NOT r.reborn) AS cdc_row;
-
-DELETE
-    FROM "shop"."golden"."wide"
-    WHERE ("id") IN (SELECT (COALESCE(r.long_key, r.key)::JSONB->>0)::uuid
-    FROM (SELECT u.*, false AS reborn
-    FROM unnest($1::STRING[], $2::STRING[], $3::STRING[], $4::INT8[]) AS u(key, long_key, mut, shape)) AS r
-    WHERE r.shape = 0);

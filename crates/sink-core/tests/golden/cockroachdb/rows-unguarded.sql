@@ -15,17 +15,3 @@ UPSERT INTO "shop"."golden"."children" ("id", "parent_id", "price")
     FROM (SELECT u.*, false AS reborn
     FROM unnest($1::STRING[], $2::STRING[], $3::STRING[], $4::INT8[]) AS u(key, long_key, mut, shape)) AS r
     WHERE r.shape = -776724858981574976) AS cdc_row;
-
-DELETE
-    FROM "shop"."golden"."children"
-    WHERE ("id") IN (SELECT (COALESCE(r.long_key, r.key)::JSONB->>0)::bigint
-    FROM (SELECT u.*, false AS reborn
-    FROM unnest($1::STRING[], $2::STRING[], $3::STRING[], $4::INT8[]) AS u(key, long_key, mut, shape)) AS r
-    WHERE r.shape = 0);
-
-DELETE
-    FROM "shop"."golden"."parents"
-    WHERE ("id") IN (SELECT (COALESCE(r.long_key, r.key)::JSONB->>0)::bigint
-    FROM (SELECT u.*, false AS reborn
-    FROM unnest($1::STRING[], $2::STRING[], $3::STRING[], $4::INT8[]) AS u(key, long_key, mut, shape)) AS r
-    WHERE r.shape = 0);

@@ -2,12 +2,11 @@ WITH fence AS (SELECT f.applied_nanos, f.applied_logical
     FROM "_cdc_sink"."frontiers" f
     WHERE f.target_db = $1 AND f.target_schema = $2 AND f.mode = 'immediate' FOR SHARE),
 i0 AS MATERIALIZED (SELECT s.*
-    FROM fence f, unnest($3::int8[], $4::int8[], $5::text[], $6::text[], $7::text[], $8::int8[]) AS s(nanos, logical, key, long_key, mut, shape)
+    FROM fence f, unnest($3::int8[], $4::int8[], $5::text[], $6::text[], $7::int8[], $8::text[]) AS s(nanos, logical, key, long_key, shape, mut)
     WHERE (s.nanos, s.logical) > (f.applied_nanos, f.applied_logical) OR s.nanos = 0),
 g0 AS (INSERT INTO "_cdc_sink"."guard_shop_golden_versioned_0e9d43bf465c" AS g (key, nanos, logical)
     SELECT s.key, s.nanos, s.logical
     FROM i0 s
-    ORDER BY s.key
     ON CONFLICT (key) DO UPDATE
     SET nanos = excluded.nanos, logical = excluded.logical, written_at = now()
     WHERE (g.nanos, g.logical) < (excluded.nanos, excluded.logical) OR (g.nanos = 0 AND excluded.nanos = 0) RETURNING g.key),

@@ -1,15 +1,15 @@
 WITH i0 AS MATERIALIZED (SELECT s.*
-    FROM unnest($1::int8[], $2::int8[], $3::text[], $4::text[], $5::text[], $6::int8[]) AS s(nanos, logical, key, long_key, mut, shape)),
-r0 AS MATERIALIZED (SELECT s.key, s.long_key, s.mut, s.shape
+    FROM unnest($1::int8[], $2::int8[], $3::text[], $4::text[], $5::int8[], $6::int8[], $7::text[], $8::int4[]) AS s(nanos, logical, key, long_key, shape, v0, v1, v2)),
+r0 AS MATERIALIZED (SELECT s.*
     FROM i0 s),
 d0 AS (DELETE
     FROM "golden"."products" t
     USING r0 r
     WHERE r.shape = 0 AND t."id" = (COALESCE(r.long_key, r.key)::json->>0)::bigint),
 u0_0 AS (INSERT INTO "golden"."products" ("id", "sku", "shelf")
-    SELECT cdc_row."id", cdc_row."sku", cdc_row."shelf"
-    FROM r0 r, json_to_record(r.mut::json) AS cdc_row("id" bigint, "sku" character varying(128), "shelf" integer)
-    WHERE r.shape = 632354672352216545
+    SELECT r.v0 AS "id", r.v1::character varying AS "sku", r.v2 AS "shelf"
+    FROM r0 r
+    WHERE r.shape <> 0
     ORDER BY 1
     ON CONFLICT ("id") DO UPDATE
     SET "sku" = excluded."sku", "shelf" = excluded."shelf")

@@ -1,6 +1,6 @@
 WITH i0 AS MATERIALIZED (SELECT s.*
-    FROM unnest($1::int8[], $2::int8[], $3::text[], $4::text[], $5::text[], $6::int8[]) AS s(nanos, logical, key, long_key, mut, shape)),
-r0 AS MATERIALIZED (SELECT s.key, s.long_key, s.mut, s.shape
+    FROM unnest($1::int8[], $2::int8[], $3::text[], $4::text[], $5::int8[], $6::int8[], $7::text[], $8::int4[]) AS s(nanos, logical, key, long_key, shape, v0, v1, v2)),
+r0 AS MATERIALIZED (SELECT s.*
     FROM i0 s),
 d0 AS (UPDATE "golden"."products" t
     SET "shelf" = NULL, "sku" = 'moving-' || gen_random_uuid()
@@ -10,9 +10,9 @@ c0_0 AS (UPDATE "golden"."products" t
     SET "sku" = CASE WHEN t."sku" IS DISTINCT
     FROM v."sku" THEN 'moving-' || gen_random_uuid() ELSE t."sku" END, "shelf" = CASE WHEN t."shelf" IS DISTINCT
     FROM v."shelf" THEN NULL ELSE t."shelf" END
-    FROM (SELECT cdc_row."id", cdc_row."sku", cdc_row."shelf"
-    FROM r0 r, json_to_record(r.mut::json) AS cdc_row("id" bigint, "sku" character varying(128), "shelf" integer)
-    WHERE r.shape = 632354672352216545) v
+    FROM (SELECT r.v0 AS "id", r.v1::character varying AS "sku", r.v2 AS "shelf"
+    FROM r0 r
+    WHERE r.shape <> 0) v
     WHERE t."id" = v."id" AND (t."sku" IS DISTINCT
     FROM v."sku" OR t."shelf" IS DISTINCT
     FROM v."shelf"))

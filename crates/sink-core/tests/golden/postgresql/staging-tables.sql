@@ -1,3 +1,3 @@
 CREATE TABLE IF NOT EXISTS "_cdc_sink"."shop_golden_parents_09d8fb4c8dcc" (nanos int8 NOT NULL, logical int8 NOT NULL, key text COLLATE "C" NOT NULL, mut text NOT NULL, before text, long_key text, shape int8 NOT NULL, PRIMARY KEY (nanos, logical, key)) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 50000, autovacuum_vacuum_insert_scale_factor = 0.2, autovacuum_vacuum_cost_delay = 0);
 
-CREATE TABLE IF NOT EXISTS "_cdc_sink"."guard_shop_golden_parents_09d8fb4c8dcc" (key text COLLATE "C" PRIMARY KEY, nanos int8 NOT NULL, logical int8 NOT NULL, written_at timestamptz NOT NULL DEFAULT now()) WITH (fillfactor = 80);
+CREATE TABLE IF NOT EXISTS "_cdc_sink"."guard_shop_golden_parents_09d8fb4c8dcc" (key text COLLATE "C" PRIMARY KEY, nanos int8 NOT NULL, logical int8 NOT NULL, written_at timestamptz NOT NULL DEFAULT now()) WITH (fillfactor = 50);

@@ -1,11 +1,12 @@
 //! PostgreSQL 15 to 18.
 
+mod input;
 mod rows;
 mod slice;
 mod value;
 mod versions;
 
-use super::slice::{Rows, SliceOptions, Statement, Writes, mode_statement, newer_statement};
+use super::slice::{SliceOptions, Statement, Writes, mode_statement, newer_statement};
 use super::{Dialect, Product, StagingArea, quote, quote_literal};
 use crate::apply::plan::TablePlan;
 use crate::model::{Deadline, Expression, TableId, TableSchema};
@@ -59,7 +60,7 @@ impl Dialect for Postgres {
             ),
             format!(
                 "CREATE TABLE IF NOT EXISTS {} (key text COLLATE \"C\" PRIMARY KEY, nanos int8 NOT NULL, logical int8 NOT NULL, \
-                 written_at timestamptz NOT NULL DEFAULT now()) WITH (fillfactor = 80)",
+                 written_at timestamptz NOT NULL DEFAULT now()) WITH (fillfactor = 50)",
                 area.table(guard_table)
             ),
         ]
@@ -90,13 +91,13 @@ impl Dialect for Postgres {
     }
 
     fn slice(&self, area: &StagingArea, plans: &[TablePlan], options: SliceOptions) -> Vec<Statement> {
-        if options.rows != Rows::Input || options.writes != Writes::FrontierOnly {
+        if !options.rows.handed_over() || options.writes != Writes::FrontierOnly {
             return vec![slice::statement(self, area, plans, options)];
         }
         let mut statements = vec![mode_statement(area, " FOR SHARE")];
         if options.guard {
             let news =
-                plans.iter().enumerate().map(|(at, plan)| newer_statement(area, at, &plan.guard_table));
+                plans.iter().enumerate().map(|(at, plan)| newer_statement(area, at, &plan.guard_table, ""));
             statements.extend(news);
         }
         statements

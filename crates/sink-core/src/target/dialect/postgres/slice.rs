@@ -13,11 +13,9 @@
 
 use std::collections::BTreeMap;
 
-use super::super::slice::{
-    Answer, GUARD_NEWER, InputColumn, Param, Params, Rows, SliceOptions, Statement, Writes,
-};
+use super::super::slice::{Answer, Param, Params, Rows, SliceOptions, Statement, Writes};
 use super::super::{Dialect, StagingArea, quote};
-use super::rows::{fold_keys, rows_of};
+use super::rows::fold_keys;
 use super::{Postgres, value, versions};
 use crate::apply::plan::{Fold, ShapePlan, TablePlan};
 use crate::model::{Shape, TableSchema, UniqueKey};
@@ -42,26 +40,26 @@ pub(super) fn statement(
     builder.finish(plans)
 }
 
-struct Builder<'a> {
+pub(super) struct Builder<'a> {
     dialect: &'a Postgres,
-    area: &'a StagingArea,
-    options: SliceOptions,
+    pub(super) area: &'a StagingArea,
+    pub(super) options: SliceOptions,
     params: Params,
-    ctes: Vec<String>,
+    pub(super) ctes: Vec<String>,
     /// CTEs whose rows are what was written to a table, where only they know.
     counted: Vec<(usize, String)>,
 }
 
 impl Builder<'_> {
     /// `$n`, for where the type is known from the context.
-    fn param(&mut self, param: Param) -> String {
+    pub(super) fn param(&mut self, param: Param) -> String {
         format!("${}", self.params.at(param))
     }
 
     fn fence(&mut self) {
         let frontiers = self.area.table("frontiers");
         let (database, schema) = (self.param(Param::Database), self.param(Param::Schema));
-        if self.options.rows == Rows::Input {
+        if self.options.rows.handed_over() {
             // The share lock keeps a change of mode, and a slice, waiting until this statement is done.
             self.ctes.push(format!(
                 "fence AS (SELECT f.applied_nanos, f.applied_logical FROM {frontiers} f \
@@ -83,13 +81,15 @@ impl Builder<'_> {
     fn table(&mut self, at: usize, plan: &TablePlan) {
         match self.options.rows {
             Rows::Staged | Rows::StagedKeys => self.newest_staged(at, plan),
-            Rows::Input => self.newest_input(at, plan),
+            Rows::Input | Rows::Upserts => self.newest_input(at, plan),
         }
         match self.options.writes {
             Writes::FrontierOnly => {}
             Writes::Clear => self.clear(at, plan),
             Writes::All | Writes::Upserts => {
-                self.delete(at, plan);
+                if self.options.rows != Rows::Upserts {
+                    self.delete(at, plan);
+                }
                 for (number, shape) in plan.shapes.iter().enumerate() {
                     self.upsert(at, number, plan, shape);
                 }
@@ -168,58 +168,9 @@ impl Builder<'_> {
         self.ctes.push(format!("r{at} AS MATERIALIZED ({inner})"));
     }
 
-    /// `r<n>`: the handed-over rows that are newer than everything known of their key. The caller has folded them.
-    fn newest_input(&mut self, at: usize, plan: &TablePlan) {
-        use InputColumn::{Key, Logical, LongKey, Nanos, Row, Shape as ShapeId};
-        let [nanos, logical, key, long_key, row, shape] = [Nanos, Logical, Key, LongKey, Row, ShapeId]
-            .map(|column| self.param(Param::Input { table: at, column }));
-        let (fence, late) = if self.options.fence {
-            // Rows without a time of their own (nanos 0) are never late.
-            ("fence f, ", " WHERE (s.nanos, s.logical) > (f.applied_nanos, f.applied_logical) OR s.nanos = 0")
-        } else {
-            ("", "")
-        };
-        self.ctes.push(format!(
-            "i{at} AS MATERIALIZED (SELECT s.* FROM {fence}unnest({nanos}::int8[], {logical}::int8[], \
-             {key}::text[], {long_key}::text[], {row}::text[], {shape}::int8[]) \
-             AS s(nanos, logical, key, long_key, mut, shape){late})"
-        ));
-        // The hashed subplan behind IS TRUE stays linear; a join would be planned as a nested loop here.
-        let newer = if self.options.guard {
-            let guard = self.area.table(&plan.guard_table);
-            self.ctes.push(format!(
-                "g{at} AS (INSERT INTO {guard} AS g (key, nanos, logical) SELECT s.key, s.nanos, s.logical \
-                 FROM i{at} s ORDER BY s.key ON CONFLICT (key) DO UPDATE SET nanos = excluded.nanos, \
-                 logical = excluded.logical, written_at = now() \
-                 WHERE {GUARD_NEWER} RETURNING g.key)"
-            ));
-            format!(" WHERE (s.key IN (SELECT g.key FROM g{at} g)) IS TRUE")
-        } else {
-            String::new()
-        };
-        if plan.table.is_conditional() {
-            let (source, target) = (format!("i{at} s"), self.exact_target(plan));
-            self.ctes.extend(versions::effective(at, plan, &source, &newer, target.as_deref()));
-            return;
-        }
-        let reborn = if plan.has_partial_shape() { ", false AS reborn" } else { "" };
-        let select = match plan.fold {
-            Fold::Text => format!("SELECT s.key, s.long_key, s.mut, s.shape{reborn} FROM i{at} s{newer}"),
-            Fold::Value => {
-                let (keys, distinct) = fold_keys(plan, "s");
-                let (keys, distinct) = (keys.join(", "), distinct.join(", "));
-                format!(
-                    "SELECT DISTINCT ON ({distinct}) s.key, s.long_key, s.mut, s.shape, {distinct}{reborn} FROM \
-                     (SELECT s.*, {keys} FROM i{at} s{newer}) s ORDER BY {distinct}, s.nanos DESC, s.logical DESC, (s.shape = 0)"
-                )
-            }
-        };
-        self.ctes.push(format!("r{at} AS MATERIALIZED ({select})"));
-    }
-
     /// The target table, if rows that compare-and-set keeps out must be left out before they are written: they must not
     /// free unique values, for instance.
-    fn exact_target(&self, plan: &TablePlan) -> Option<String> {
+    pub(super) fn exact_target(&self, plan: &TablePlan) -> Option<String> {
         let exact = plan.has_cas() && self.options.writes != Writes::All;
         exact.then(|| self.dialect.table(&plan.table.id))
     }
@@ -248,7 +199,7 @@ impl Builder<'_> {
                 table.key_columns().map(|column| format!("t.{0} = v.{0}", quote(column.name.as_str())));
             let matches = format!("{} AND ({})", same.collect::<Vec<_>>().join(" AND "), differ.join(" OR "));
             let target = self.dialect.table(&table.id);
-            let rows = rows_of(at, plan, shape, "");
+            let rows = self.rows_of(at, plan, shape, "");
             let write = match free_moving(table, shape) {
                 Some(sets) => format!("UPDATE {target} t SET {sets} FROM ({rows}) v WHERE {matches}"),
                 // A delete that changes other tables would lose their rows; one of a row that is not written whole, its
@@ -262,22 +213,22 @@ impl Builder<'_> {
 
     /// `u<n>_<m>`: writes the rows of one shape.
     fn upsert(&mut self, at: usize, number: usize, plan: &TablePlan, shape: &ShapePlan) {
-        if shape.complete && !plan.has_cas() {
-            let rows = rows_of(at, plan, shape, "");
+        if !plan.has_cas() && (shape.complete || !self.has_reborn(plan)) {
+            let rows = self.rows_of(at, plan, shape, "");
             self.write(at, &format!("u{at}_{number}"), plan, shape, &rows, false);
             return;
         }
-        let rows = rows_of(at, plan, shape, " AND NOT r.reborn");
+        let rows = self.rows_of(at, plan, shape, " AND NOT r.reborn");
         self.write(at, &format!("u{at}_{number}"), plan, shape, &rows, false);
         if self.has_reborn(plan) {
-            let rows = rows_of(at, plan, shape, " AND r.reborn");
+            let rows = self.rows_of(at, plan, shape, " AND r.reborn");
             self.write(at, &format!("b{at}_{number}"), plan, shape, &rows, true);
         }
     }
 
     /// Whether a key may have been deleted and written again; handed-over rows have one version per text of a key.
     fn has_reborn(&self, plan: &TablePlan) -> bool {
-        self.options.rows != Rows::Input || plan.input_tells_reborn()
+        !self.options.rows.handed_over() || plan.input_tells_reborn()
     }
 
     /// One INSERT … ON CONFLICT. With `reborn`, what is stored has been deleted meanwhile: columns that the shape lacks
@@ -359,8 +310,9 @@ impl Builder<'_> {
             let counts = counts.map(|(at, plan)| if nothing { "0".into() } else { count(at, plan) });
             format!("ARRAY[{}]::int8[]", counts.collect::<Vec<_>>().join(", "))
         };
-        let deletes = |at: usize, _: &TablePlan| {
-            format!("(SELECT count(*) FROM r{at} WHERE shape = {})", Shape::DELETION)
+        let deletes = |at: usize, _: &TablePlan| match self.options.rows {
+            Rows::Upserts => "0".into(),
+            _ => format!("(SELECT count(*) FROM r{at} WHERE shape = {})", Shape::DELETION),
         };
         let exact = |plan: &TablePlan| self.exact_target(plan).is_some();
         let discarded =
@@ -377,6 +329,10 @@ impl Builder<'_> {
 
     /// How many rows of a table are written. What compare-and-set lets through is known only when it is done.
     fn written(&self, at: usize, plan: &TablePlan) -> String {
+        if self.passes_through(plan) {
+            let source = if self.options.guard { "g" } else { "i" };
+            return format!("(SELECT count(*) FROM {source}{at})");
+        }
         if !plan.has_cas() {
             return format!("(SELECT count(*) FROM r{at} WHERE shape <> {})", Shape::DELETION);
         }
