@@ -1,5 +1,7 @@
 //! What a slice statement is made of, for both products.
 
+use std::collections::HashMap;
+
 use super::StagingArea;
 
 /// A bound parameter of a [`Statement`], by meaning.
@@ -173,23 +175,23 @@ pub(super) const GUARD_NEWER: &str =
 
 /// Collects parameters while a statement is written.
 #[derive(Debug, Default)]
-pub(super) struct Params(Vec<Param>);
+pub(super) struct Params {
+    list: Vec<Param>,
+    places: HashMap<Param, usize>,
+}
 
 impl Params {
     /// The placeholder of a parameter; a parameter asked for twice is bound once.
     pub(super) fn at(&mut self, param: Param) -> usize {
-        match self.0.iter().position(|known| *known == param) {
-            Some(at) => at + 1,
-            None => {
-                self.0.push(param);
-                self.0.len()
-            }
-        }
+        *self.places.entry(param).or_insert_with(|| {
+            self.list.push(param);
+            self.list.len()
+        })
     }
 
     /// The parameters in order.
     pub(super) fn into_inner(self) -> Vec<Param> {
-        self.0
+        self.list
     }
 }
 

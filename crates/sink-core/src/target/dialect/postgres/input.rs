@@ -9,6 +9,16 @@ use super::value;
 use crate::apply::plan::{Fold, ShapePlan, Source, TablePlan};
 use crate::model::{ColumnSchema, Shape, ValueClass};
 
+/// Most columns of a table, and of all tables of a statement, that travel as arrays. A row of a query has room for 1,664
+/// columns, a statement for 65,535 parameters.
+const MAX_ARRAYS: (usize, usize) = (1_000, 10_000);
+
+/// Whether rows of these tables may travel as arrays in one statement.
+pub(super) fn arrays_fit(plans: &[TablePlan]) -> bool {
+    let columns = |plan: &TablePlan| plan.shapes.iter().map(|shape| shape.feeds.len()).sum::<usize>();
+    plans.iter().map(columns).sum::<usize>() <= MAX_ARRAYS.1
+}
+
 /// The form in which values of a column can travel without their row. Each type here is read from its text by the same
 /// function as from JSON: no cast of it is a function of its own, and none can be made by users.
 fn form(column: &ColumnSchema) -> Option<ArrayForm> {
@@ -36,7 +46,7 @@ fn form(column: &ColumnSchema) -> Option<ArrayForm> {
 /// The forms of all columns that the rows of a table feed, if they travel as arrays.
 fn forms(plan: &TablePlan) -> Option<Vec<ArrayForm>> {
     let [shape] = plan.shapes.as_slice() else { return None };
-    if plan.table.rules().is_some() {
+    if plan.table.rules().is_some() || shape.feeds.len() > MAX_ARRAYS.0 {
         return None;
     }
     let form_of = |column: usize, source: &Source| match source {
@@ -59,6 +69,10 @@ fn element(column: &ColumnSchema, form: ArrayForm, field: &str) -> String {
 }
 
 impl Builder<'_> {
+    fn forms(&self, plan: &TablePlan) -> Option<Vec<ArrayForm>> {
+        if self.options.rows.handed_over() && self.arrays { forms(plan) } else { None }
+    }
+
     /// Whether every row handed over that is news is written as it is, so that nothing need be kept of them.
     pub(super) fn passes_through(&self, plan: &TablePlan) -> bool {
         self.options.rows == Rows::Upserts
@@ -69,8 +83,7 @@ impl Builder<'_> {
 
     /// The rows of one shape as a query, key columns first.
     pub(super) fn rows_of(&self, at: usize, plan: &TablePlan, shape: &ShapePlan, filter: &str) -> String {
-        let forms = if self.options.rows.handed_over() { forms(plan) } else { None };
-        let Some(forms) = forms else { return rows::rows_of(at, plan, shape, filter) };
+        let Some(forms) = self.forms(plan) else { return rows::rows_of(at, plan, shape, filter) };
         let values = shape.feeds.iter().zip(forms).enumerate().map(|(number, (feed, form))| {
             let column = &plan.table.columns[feed.column];
             format!("{} AS {}", element(column, form, &format!("r.v{number}")), quote(column.name.as_str()))
@@ -112,7 +125,7 @@ impl Builder<'_> {
 
     /// `r<n>`: the handed-over rows that are newer than everything known of their key. The caller has folded them.
     pub(super) fn newest_input(&mut self, at: usize, plan: &TablePlan) {
-        let forms = forms(plan);
+        let forms = self.forms(plan);
         let columns = self.columns(plan, forms.as_deref());
         let arrays: Vec<String> = columns.iter().map(|(_, column)| self.array(at, *column)).collect();
         let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
@@ -173,5 +186,40 @@ impl Builder<'_> {
         ));
         // The hashed subplan behind IS TRUE stays linear; a join would be planned as a nested loop here.
         format!(" WHERE (s.key IN (SELECT g.key FROM g{at} g)) IS TRUE")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::super::slice::{SliceOptions, Writes};
+    use super::super::super::{Dialect as _, Product, StagingArea};
+    use super::super::Postgres;
+    use super::*;
+    use crate::model::schema::examples;
+    use crate::model::{Ident, Shape};
+
+    /// A table with so many columns, and rows that have them all.
+    fn plan(columns: usize) -> TablePlan {
+        let name = |at: usize| format!("c{at}");
+        let integer = ValueClass::Integer(64);
+        let all = (0..columns).map(|at| examples::column(&name(at), "bigint", integer)).collect();
+        let shape = Arc::new(Shape::new((0..columns).map(name).collect()));
+        TablePlan::new(Arc::new(examples::table("t", 1, all)), "s".into(), "g".into(), &[shape]).unwrap()
+    }
+
+    fn parameters(plans: &[TablePlan]) -> usize {
+        let area = StagingArea::new(Product::PostgreSql, Ident::new("a").unwrap());
+        let options = SliceOptions { fence: true, guard: true, writes: Writes::All, rows: Rows::Upserts };
+        Postgres.slice(&area, plans, options)[0].params.len()
+    }
+
+    #[test]
+    fn wide_tables_and_many_tables_come_as_json() {
+        assert_eq!(parameters(&[plan(1_000)]), 2 + 3 + 1_000);
+        assert_eq!(parameters(&[plan(1_001)]), 2 + 6);
+        assert_eq!(parameters(&vec![plan(100); 100]), 2 + 100 * 103);
+        assert_eq!(parameters(&vec![plan(100); 101]), 2 + 101 * 6);
     }
 }

@@ -51,6 +51,7 @@ impl Dialect for Postgres {
         // The table is a queue: dead rows come in bulk and at one end, so vacuum must not wait for a share of it.
         let queue = "WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 50000, \
                      autovacuum_vacuum_insert_scale_factor = 0.2, autovacuum_vacuum_cost_delay = 0)";
+        // Entries of the guard are updated over and over: half a page of room keeps an update off the index.
         vec![
             format!(
                 "CREATE TABLE IF NOT EXISTS {} (nanos int8 NOT NULL, logical int8 NOT NULL, \

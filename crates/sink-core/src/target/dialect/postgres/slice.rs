@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 
 use super::super::slice::{Answer, Param, Params, Rows, SliceOptions, Statement, Writes};
 use super::super::{Dialect, StagingArea, quote};
+use super::input::arrays_fit;
 use super::rows::fold_keys;
 use super::{Postgres, value, versions};
 use crate::apply::plan::{Fold, ShapePlan, TablePlan};
@@ -27,8 +28,9 @@ pub(super) fn statement(
     plans: &[TablePlan],
     options: SliceOptions,
 ) -> Statement {
+    let (params, arrays) = (Params::default(), arrays_fit(plans));
     let mut builder =
-        Builder { dialect, area, options, params: Params::default(), ctes: Vec::new(), counted: Vec::new() };
+        Builder { dialect, area, options, arrays, params, ctes: Vec::new(), counted: Vec::new() };
     if options.fence {
         builder.fence();
     }
@@ -44,6 +46,8 @@ pub(super) struct Builder<'a> {
     dialect: &'a Postgres,
     pub(super) area: &'a StagingArea,
     pub(super) options: SliceOptions,
+    /// Rows handed over may travel as arrays.
+    pub(super) arrays: bool,
     params: Params,
     pub(super) ctes: Vec<String>,
     /// CTEs whose rows are what was written to a table, where only they know.
