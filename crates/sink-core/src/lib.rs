@@ -24,6 +24,8 @@ pub mod resolver;
 
 pub mod apply;
 
+pub mod flow;
+
 pub mod clock;
 pub mod credentials;
 pub mod failure;

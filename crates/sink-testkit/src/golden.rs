@@ -9,7 +9,9 @@ use sink_core::model::{
     TableSchema, UniqueKey, ValueClass,
 };
 use sink_core::staging::names;
-use sink_core::target::dialect::{Dialect, Product, Rows, SliceOptions, StagingArea, Writes, dialect};
+use sink_core::target::dialect::{
+    Dialect, Product, Rows, SliceOptions, StagingArea, Writes, dialect, positions,
+};
 
 /// The example tables on PostgreSQL, in schema `golden`.
 pub const DDL: &[&str] = &[
@@ -347,6 +349,9 @@ fn staging(examples: &Examples) -> Vec<Case> {
         case("area", dialect.area_ddl(area)),
         case("area-home", home.iter().flat_map(|table| table.ddl.clone()).collect()),
         case("area-home-probe", home.iter().map(|table| table.probe.clone()).collect()),
+        case("position-read", vec![positions::read(area)]),
+        case("position-take-over", vec![positions::take_over(area)]),
+        case("position-advance", vec![positions::advance(area)]),
         case("staging-tables", dialect.staging_ddl(area, &plan.staging_table, &plan.guard_table)),
         case("stage", vec![dialect.stage(area, &plan.staging_table, false)]),
         case("stage-again", vec![dialect.stage(area, &plan.staging_table, true)]),

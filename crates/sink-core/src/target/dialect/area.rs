@@ -73,6 +73,13 @@ pub(super) fn tables(area: &StagingArea) -> Vec<String> {
              source_nanos int8 NOT NULL, source_logical int8 NOT NULL, key text NOT NULL, mut text NOT NULL, \
              before text, sqlstate text, reason text NOT NULL, quarantined_at timestamptz NOT NULL DEFAULT now()",
         ),
+        // How far each log is in the target; the row that fences every step of its feed.
+        create(
+            "positions",
+            "feed text NOT NULL, scope text NOT NULL, position text NOT NULL, source_identity jsonb NOT NULL, \
+             epoch int8 NOT NULL, source_time timestamptz, updated_at timestamptz NOT NULL DEFAULT now(), \
+             PRIMARY KEY (feed, scope)",
+        ),
     ]
 }
 
