@@ -24,6 +24,7 @@ mod documents;
 mod feeds;
 mod feeds_chaos;
 mod feeds_files;
+mod flow_changes;
 mod flow_positions;
 mod golden;
 mod harness;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         on_both(feeds::all()),
         on_both(feeds_chaos::all()),
         on_both(feeds_files::all()),
+        flow_changes::all(),
         flow_positions::all(),
         golden::all(),
         harness::all(),

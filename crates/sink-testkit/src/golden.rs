@@ -1,6 +1,8 @@
 //! Every shape of statement that the engine writes, as a list: the unit tests hold their SQL against files, the
 //! scenarios prepare them on a real server with the tables of [`DDL`].
 
+mod changes;
+
 use std::sync::Arc;
 
 use sink_core::apply::plan::{Fold, TablePlan};
@@ -219,6 +221,9 @@ pub fn cases(product: Product, database: &str) -> Vec<Case> {
     cases.extend(handed_over(&examples));
     cases.extend(behaviours(&examples));
     cases.extend(staging(&examples));
+    if product == Product::PostgreSql {
+        cases.extend(changes::cases(&examples));
+    }
     cases
 }
 

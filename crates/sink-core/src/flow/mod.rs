@@ -4,9 +4,11 @@
 pub mod change;
 pub mod fold;
 pub mod position;
+pub mod sql;
 pub mod store;
 
 pub use change::{Binding, Change, Row, Value};
 pub use fold::{Folder, Limits, Origin, Outcome, TableNet};
 pub use position::{Advance, FeedName, Happened, Position, Stored};
+pub use sql::{FlowApplier, Written};
 pub use store::PositionStore;

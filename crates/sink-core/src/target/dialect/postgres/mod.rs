@@ -1,5 +1,6 @@
 //! PostgreSQL 15 to 18.
 
+pub mod changes;
 mod input;
 mod rows;
 mod slice;

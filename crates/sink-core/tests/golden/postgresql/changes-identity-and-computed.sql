@@ -1,0 +1,27 @@
+WITH fence AS (UPDATE "_cdc_sink"."positions" p
+    SET position = $5, source_time = COALESCE(to_timestamp($6::int8::float8 / 1000000), p.source_time), updated_at = now()
+    WHERE p.feed = $1 AND p.scope = $2 AND p.position = $3 AND p.epoch = $4 RETURNING p.epoch),
+g0 AS MATERIALIZED (SELECT u.k0::bigint AS k0
+    FROM fence, unnest($7::text[]) AS u(k0)),
+g1 AS MATERIALIZED (SELECT u.k0::bigint AS k0, u.c1::bigint AS c1
+    FROM fence, unnest($8::text[], $9::text[]) AS u(k0, c1)),
+w1 AS (INSERT INTO "golden"."numbered" ("id", "seq") OVERRIDING SYSTEM VALUE
+    SELECT v.k0, v.c1
+    FROM g1 v
+    ON CONFLICT ("id") DO UPDATE
+    SET "v" = DEFAULT),
+g2 AS MATERIALIZED (SELECT u.k0::bigint AS k0, u.b0::bigint AS b0, u.c2::integer AS c2
+    FROM fence, unnest($10::text[], $11::text[], $12::text[]) AS u(k0, b0, c2)),
+w2 AS (INSERT INTO "golden"."numbered" ("id", "seq", "v") OVERRIDING SYSTEM VALUE
+    SELECT v.k0, o."seq", v.c2
+    FROM g2 v JOIN "golden"."numbered" o ON o."id" = v.b0
+    ON CONFLICT ("id") DO UPDATE
+    SET "v" = excluded."v" RETURNING 1),
+w0 AS (DELETE
+    FROM "golden"."numbered" t
+    USING g0 v
+    WHERE t."id" = v.k0)
+SELECT (SELECT count(*)
+    FROM fence) AS fence, ARRAY[0 + (SELECT count(*)
+    FROM g2) - (SELECT count(*)
+    FROM w2)]::int8[] AS missing;
