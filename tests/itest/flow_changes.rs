@@ -26,6 +26,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         scenario("changes_folded_end_like_one_by_one", &[Need::Postgres], |ctx| seeded(ctx, folded)),
         scenario("changes_of_every_type_arrive_as_they_are", &[Need::Postgres], types),
         scenario("changes_need_no_order_for_foreign_keys", &[Need::Postgres], foreign_keys),
+        scenario("changes_move_unique_values_between_rows", &[Need::Postgres], unique_values),
         scenario("changes_happen_once_whatever_gets_lost", &[Need::Postgres], once),
         scenario("changes_refused_leave_rows_and_position_alone", &[Need::Postgres], refused),
     ]
@@ -310,6 +311,46 @@ async fn foreign_keys(ctx: Ctx) -> Result<()> {
     let written = log.commit().await?;
     ensure!(written.missing == [1], "{written:?}");
     shows(&ctx, "SELECT * FROM app.parent", "").await
+}
+
+async fn unique_values(ctx: Ctx) -> Result<()> {
+    let ddl = "CREATE SCHEMA app; CREATE TABLE app.t (id int PRIMARY KEY, u int UNIQUE, v text, own text DEFAULT 'o'); \
+        CREATE TABLE app.seat (id int PRIMARY KEY, n int NOT NULL UNIQUE)";
+    ctx.target().execute(ddl).await?;
+    let mut log = Log::start(ctx.target().url(), "app").await?;
+    log.bind("t", &["id", "u", "v"]).await?;
+    log.bind("seat", &["id", "n"]).await?;
+    for id in ["1", "2", "3", "4"] {
+        log.insert("t", &values(&[id, id, "large"]));
+        log.insert("seat", &values(&[id, id]));
+    }
+    log.commit().await?;
+    ctx.target().execute("UPDATE app.t SET own = id::text").await?;
+    let all = "SELECT * FROM app.t ORDER BY id";
+    // A row of another key keeps its value, and a new one takes that of a row that is gone.
+    log.rekey("t", &values(&["4"]), &values(&["5", "-", "-"]));
+    log.delete("t", &values(&["3"]));
+    log.insert("t", &values(&["6", "3", "new"]));
+    log.commit().await?;
+    shows(&ctx, all, "(1,1,large,1) (2,2,large,2) (5,4,large,4) (6,3,new,o)").await?;
+    // Two rows exchange their values by way of a third value, one of them without its large value; seats as well.
+    log.update("t", &values(&["1", "9", "-"]));
+    log.update("t", &values(&["2", "1", "small"]));
+    log.update("t", &values(&["1", "2", "-"]));
+    for (id, n) in [("1", "9"), ("2", "1"), ("1", "2")] {
+        log.update("seat", &values(&[id, n]));
+    }
+    let written = log.commit().await?;
+    ensure!(written.missing == [0, 0], "{written:?}");
+    shows(&ctx, all, "(1,2,large,1) (2,1,small,2) (5,4,large,4) (6,3,new,o)").await?;
+    shows(&ctx, "SELECT * FROM app.seat ORDER BY id", "(1,2) (2,1) (3,3) (4,4)").await?;
+    // What is there twice is refused as ever, and nothing of it stays.
+    log.insert("seat", &values(&["7", "4"]));
+    log.insert("seat", &values(&["8", "8"]));
+    let error = log.commit().await.err().context("a value was taken twice")?;
+    ensure!(format!("{error:#}").contains("23505"), "{error:#}");
+    shows(&ctx, "SELECT * FROM app.seat ORDER BY id", "(1,2) (2,1) (3,3) (4,4)").await?;
+    shows(&ctx, "SELECT position FROM _cdc_sink.positions", "(3)").await
 }
 
 /// Every write of a row leaves a line, so that what is done twice shows.

@@ -1,7 +1,7 @@
 //! Statements that write the changes of a log.
 
 use sink_core::flow::{Binding, Change, Folder, Limits, Row, TableNet, Value};
-use sink_core::target::dialect::postgres::changes::statement;
+use sink_core::target::dialect::postgres::changes::{clear, statement};
 
 use super::{Case, Examples};
 
@@ -51,7 +51,16 @@ impl Log<'_> {
 
     fn finish(mut self, name: &str) -> Case {
         let nets: Vec<TableNet> = self.folder.take();
-        Case { name: name.into(), statements: vec![statement(&self.examples.area, &nets).sql] }
+        Case { name: name.into(), statements: vec![statement(&self.examples.area, &nets, true).sql] }
+    }
+}
+
+impl Log<'_> {
+    fn finish_cleared(mut self, name: &str) -> Case {
+        let nets: Vec<TableNet> = self.folder.take();
+        let clear = clear(&nets).expect("something to clear");
+        let write = statement(&self.examples.area, &nets, false);
+        Case { name: name.into(), statements: vec![clear.sql, write.sql] }
     }
 }
 
@@ -94,6 +103,13 @@ pub(super) fn cases(examples: &Examples) -> Vec<Case> {
             .update("numbered", &["2", "2", "-", "4"])
             .rekey("numbered", &["4"], &["3", "-", "3", "6"])
             .finish("changes-identity-and-computed"),
+        log()
+            .insert("products", &["1", "a", "1"])
+            .update("products", &["2", "-", "2"])
+            .rekey("products", &["3"], &["4", "-", "4"])
+            .delete("products", &["5"])
+            .insert("seats", &["1", "1"])
+            .finish_cleared("changes-cleared"),
         log().update("od\"d; --", &["1", "x"]).finish("changes-odd-names"),
     ]
 }

@@ -4,6 +4,6 @@ WITH fence AS (UPDATE "_cdc_sink"."positions" p
 w0 AS (DELETE
     FROM "golden"."parents" t
     USING fence
-    WHERE true)
+    WHERE true RETURNING 1)
 SELECT (SELECT count(*)
     FROM fence) AS fence, ARRAY[0]::int8[] AS missing;

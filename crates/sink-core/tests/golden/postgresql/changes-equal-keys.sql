@@ -5,16 +5,17 @@ g0 AS MATERIALIZED (SELECT u.k0::timestamp with time zone AS k0, u.k1::numeric(1
     FROM fence, unnest($7::text[], $8::text[]) AS u(k0, k1)),
 g1 AS MATERIALIZED (SELECT u.k0::timestamp with time zone AS k0, u.k1::numeric(10,2) AS k1, u.c2::text AS c2
     FROM fence, unnest($9::text[], $10::text[], $11::text[]) AS u(k0, k1, c2)),
-w1 AS (INSERT INTO "golden"."prices" ("at", "amount", "note")
-    SELECT v.k0, v.k1, v.c2
-    FROM g1 v
-    ON CONFLICT ("at", "amount") DO UPDATE
-    SET "at" = excluded."at", "amount" = excluded."amount", "note" = excluded."note"),
 w0 AS (DELETE
     FROM "golden"."prices" t
     USING g0 v
     WHERE t."at" = v.k0 AND t."amount" = v.k1 AND NOT EXISTS (SELECT 1
     FROM g1 l
-    WHERE l.k0 = v.k0 AND l.k1 = v.k1))
+    WHERE l.k0 = v.k0 AND l.k1 = v.k1) RETURNING 1),
+w1 AS (INSERT INTO "golden"."prices" ("at", "amount", "note")
+    SELECT v.k0, v.k1, v.c2
+    FROM g1 v CROSS JOIN (SELECT count(*)
+    FROM w0) AS freed
+    ON CONFLICT ("at", "amount") DO UPDATE
+    SET "at" = excluded."at", "amount" = excluded."amount", "note" = excluded."note")
 SELECT (SELECT count(*)
     FROM fence) AS fence, ARRAY[0]::int8[] AS missing;

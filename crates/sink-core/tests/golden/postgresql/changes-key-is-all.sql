@@ -5,13 +5,14 @@ g0 AS MATERIALIZED (SELECT u.k0::bigint AS k0, u.k1::text AS k1
     FROM fence, unnest($7::text[], $8::text[]) AS u(k0, k1)),
 g1 AS MATERIALIZED (SELECT u.k0::bigint AS k0, u.k1::text AS k1
     FROM fence, unnest($9::text[], $10::text[]) AS u(k0, k1)),
-w1 AS (INSERT INTO "golden"."tags" ("a", "b")
-    SELECT v.k0, v.k1
-    FROM g1 v
-    ON CONFLICT ("a", "b") DO NOTHING),
 w0 AS (DELETE
     FROM "golden"."tags" t
     USING g0 v
-    WHERE t."a" = v.k0 AND t."b" = v.k1)
+    WHERE t."a" = v.k0 AND t."b" = v.k1 RETURNING 1),
+w1 AS (INSERT INTO "golden"."tags" ("a", "b")
+    SELECT v.k0, v.k1
+    FROM g1 v CROSS JOIN (SELECT count(*)
+    FROM w0) AS freed
+    ON CONFLICT ("a", "b") DO NOTHING)
 SELECT (SELECT count(*)
     FROM fence) AS fence, ARRAY[0]::int8[] AS missing;

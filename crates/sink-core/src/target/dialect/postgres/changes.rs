@@ -10,10 +10,11 @@
 //! One statement sees one snapshot, so a row that changes its key finds the values it keeps in the row of its old key,
 //! even if that is removed or overwritten here. Immediate foreign keys are checked at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::super::positions::{self, ADVANCE_PARAMS};
 use super::super::{Dialect as _, StagingArea, quote};
+use super::slice::stand_ins;
 use super::{Postgres, value};
 use crate::flow::{Origin, Outcome, Row, TableNet, Value};
 use crate::model::TableSchema;
@@ -47,62 +48,122 @@ struct Member<'a> {
     row: Option<&'a Row>,
 }
 
-/// Writes the statement.
+/// Writes the statement. Without `fence` the position has been moved earlier in the transaction, and there are no
+/// parameters before the arrays.
 #[must_use]
-pub fn statement<'a>(area: &StagingArea, nets: &'a [TableNet]) -> ChangeStatement<'a> {
-    let mut builder = Builder {
-        ctes: vec![format!("fence AS ({})", positions::advance(area))],
-        arrays: Vec::new(),
-        groups: 0,
+pub fn statement<'a>(area: &StagingArea, nets: &'a [TableNet], fence: bool) -> ChangeStatement<'a> {
+    let mut builder = if fence {
+        Builder::new(&positions::advance(area), ADVANCE_PARAMS)
+    } else {
+        Builder::new("SELECT 1", 0)
     };
     let missing: Vec<String> = nets.iter().map(|net| builder.table(net)).collect();
-    let missing = if missing.is_empty() { "'{}'".into() } else { format!("ARRAY[{}]", missing.join(", ")) };
-    let sql = format!(
-        "WITH {}\nSELECT (SELECT count(*) FROM fence) AS fence, {missing}::int8[] AS missing",
-        builder.ctes.join(",\n")
-    );
-    ChangeStatement { sql, arrays: builder.arrays }
+    builder.finish(&missing)
+}
+
+/// The statement that makes rows give up the unique values that the batch gives to others, to run between the fence and
+/// [`statement`] in one transaction. `None` if no table has such values, or none can be given up.
+#[must_use]
+pub fn clear(nets: &[TableNet]) -> Option<ChangeStatement<'_>> {
+    let mut builder = Builder::new("SELECT 1", 0);
+    for net in nets.iter().filter(|net| !net.table.unique_keys.is_empty() && !net.emptied) {
+        builder.clear(net);
+    }
+    (builder.groups > 0).then(|| builder.finish(&[]))
 }
 
 struct Builder<'a> {
     ctes: Vec<String>,
     arrays: Vec<Vec<Option<&'a str>>>,
     groups: usize,
+    /// Parameters before the arrays.
+    before: usize,
 }
 
 impl<'a> Builder<'a> {
+    fn new(fence: &str, before: usize) -> Self {
+        Self { ctes: vec![format!("fence AS ({fence})")], arrays: Vec::new(), groups: 0, before }
+    }
+
+    fn finish(self, missing: &[String]) -> ChangeStatement<'a> {
+        let missing =
+            if missing.is_empty() { "'{}'".into() } else { format!("ARRAY[{}]", missing.join(", ")) };
+        let sql = format!(
+            "WITH {}\nSELECT (SELECT count(*) FROM fence) AS fence, {missing}::int8[] AS missing",
+            self.ctes.join(",\n")
+        );
+        ChangeStatement { sql, arrays: self.arrays }
+    }
+
     /// Answers the expression of how many rows were missing.
     fn table(&mut self, net: &'a TableNet) -> String {
-        let mut missing = vec!["0".to_owned()];
         let (mut live, mut gone) = (Vec::new(), None);
         for (way, members) in grouped(net) {
-            let number = self.groups;
-            self.groups += 1;
-            self.rows(number, &net.table, &way, &members);
-            let sql = match &way {
-                Way::Delete => {
-                    gone = Some(number);
-                    continue;
-                }
-                Way::Write(given) => write(&net.table, number, given),
-                Way::Update(given) => update(&net.table, number, given),
-                Way::Move(given) => move_rows(&net.table, number, given),
+            let number = self.rows(&net.table, &way, &members);
+            match way {
+                Way::Delete => gone = Some(number),
+                Way::Write(_) | Way::Update(_) | Way::Move(_) => live.push((number, way)),
+            }
+        }
+        let numbers: Vec<usize> = live.iter().map(|(number, _)| *number).collect();
+        let removed = self.removals(net, &numbers, gone);
+        // Reading what was removed has it removed first, so that its unique values are free.
+        let after = removed.map(|number| format!(" CROSS JOIN (SELECT count(*) FROM w{number}) AS freed"));
+        let after = after.unwrap_or_default();
+        let mut missing = vec!["0".to_owned()];
+        for (number, way) in live {
+            let (sql, counted) = match &way {
+                Way::Delete => continue,
+                Way::Write(given) => (write(&net.table, number, given, &after), false),
+                Way::Update(given) => (update(&net.table, number, given, &after), true),
+                Way::Move(given) => (move_rows(&net.table, number, given, &after), true),
             };
-            live.push(number);
-            if matches!(way, Way::Update(_) | Way::Move(_)) {
+            let returning = if counted { " RETURNING 1" } else { "" };
+            self.ctes.push(format!("w{number} AS ({sql}{returning})"));
+            if counted {
                 missing.push(format!("(SELECT count(*) FROM g{number}) - (SELECT count(*) FROM w{number})"));
-                self.ctes.push(format!("w{number} AS ({sql} RETURNING 1)"));
-            } else {
+            }
+        }
+        missing.join(" + ")
+    }
+
+    /// Frees unique values of rows that are given others. What a row keeps, or another row takes over from it, stays.
+    fn clear(&mut self, net: &'a TableNet) {
+        let (table, target) = (&net.table, Postgres.table(&net.table.id));
+        let stand_ins = stand_ins(table);
+        let groups = grouped(net);
+        let sources: HashSet<&Row> = groups.values().flatten().filter_map(|member| member.from).collect();
+        for (way, mut members) in groups {
+            members.retain(|member| !sources.contains(member.key));
+            let whole = matches!(&way, Way::Write(given) if others(table).eq(given.iter().copied()));
+            let free = |at: &usize| matches!(way, Way::Write(_)) || way.given().contains(at);
+            let sets = stand_ins.iter().flatten().filter(|stand_in| free(&stand_in.column));
+            let sets: BTreeMap<usize, &str> = sets.map(|found| (found.column, found.value)).collect();
+            let sets = sets.iter().map(|(at, value)| format!("{} = {value}", name_of(table, *at)));
+            let sets: Vec<String> = sets.collect();
+            let same = same_key(table, "t", "k");
+            let sql = |number: usize| match &stand_ins {
+                Some(_) if !sets.is_empty() => {
+                    Some(format!("UPDATE {target} t SET {} FROM g{number} v WHERE {same}", sets.join(", ")))
+                }
+                // It is written again, as a whole.
+                None if whole && !table.delete_has_effects => {
+                    Some(format!("DELETE FROM {target} t USING g{number} v WHERE {same}"))
+                }
+                Some(_) | None => None,
+            };
+            if let Some(sql) = sql(self.groups).filter(|_| !members.is_empty()) {
+                let number = self.rows(table, &Way::Delete, &members);
                 self.ctes.push(format!("w{number} AS ({sql})"));
             }
         }
-        self.removals(net, &live, gone);
-        missing.join(" + ")
     }
 
     /// `g<n>`: the rows of a group, as values of their types: `k<i>` of the key, `b<i>` of the key they come from, `c<i>`
     /// of the other columns.
-    fn rows(&mut self, number: usize, table: &TableSchema, way: &Way, members: &[Member<'a>]) {
+    fn rows(&mut self, table: &TableSchema, way: &Way, members: &[Member<'a>]) -> usize {
+        let number = self.groups;
+        self.groups += 1;
         let mut wanted: Vec<(String, usize, Vec<Option<&'a str>>)> = Vec::new();
         for (part, at) in table.primary_key.iter().enumerate() {
             let values = members.iter().map(|member| text(member.key, part));
@@ -121,7 +182,7 @@ impl<'a> Builder<'a> {
         let (mut names, mut casts, mut params) = (Vec::new(), Vec::new(), Vec::new());
         for (name, at, values) in wanted {
             self.arrays.push(values);
-            params.push(format!("${}::text[]", ADVANCE_PARAMS + self.arrays.len()));
+            params.push(format!("${}::text[]", self.before + self.arrays.len()));
             casts.push(format!("u.{name}::{} AS {name}", loose(&table.columns[at].sql_type)));
             names.push(name);
         }
@@ -131,14 +192,15 @@ impl<'a> Builder<'a> {
             params.join(", "),
             names.join(", ")
         ));
+        number
     }
 
-    /// Removes the rows of a table that are gone.
-    fn removals(&mut self, net: &TableNet, live: &[usize], gone: Option<usize>) {
+    /// Removes the rows of a table that are gone, and answers by which CTE, if there may be any.
+    fn removals(&mut self, net: &TableNet, live: &[usize], gone: Option<usize>) -> Option<usize> {
         let (table, target) = (&net.table, Postgres.table(&net.table.id));
         let parts = || 0..table.primary_key.len();
         let all = |of: &dyn Fn(usize) -> String| parts().map(of).collect::<Vec<_>>().join(" AND ");
-        let name = |part: usize| quote(table.columns[table.primary_key[part]].name.as_str());
+        let name = |part: usize| name_of(table, table.primary_key[part]);
         let spared = |same: &dyn Fn(usize) -> String| -> String {
             let each = live.iter();
             each.map(|l| format!(" AND NOT EXISTS (SELECT 1 FROM g{l} l WHERE {})", all(same))).collect()
@@ -147,19 +209,21 @@ impl<'a> Builder<'a> {
             let spared = spared(&|part| format!("l.k{part} = t.{}", name(part)));
             let number = self.groups;
             self.groups += 1;
-            self.ctes.push(format!("w{number} AS (DELETE FROM {target} t USING fence WHERE true{spared})"));
-        } else if let Some(number) = gone {
-            // Keys that are equal without being the same text: one of them may be gone, and the other there.
-            let spared = if table.key_text_equality() {
-                String::new()
-            } else {
-                spared(&|part| format!("l.k{part} = v.k{part}"))
-            };
-            let same = all(&|part| format!("t.{} = v.k{part}", name(part)));
-            self.ctes.push(format!(
-                "w{number} AS (DELETE FROM {target} t USING g{number} v WHERE {same}{spared})"
-            ));
+            let sql = format!("DELETE FROM {target} t USING fence WHERE true{spared} RETURNING 1");
+            self.ctes.push(format!("w{number} AS ({sql})"));
+            return Some(number);
         }
+        let number = gone?;
+        // Keys that are equal without being the same text: one of them may be gone, and the other there.
+        let spared = if table.key_text_equality() {
+            String::new()
+        } else {
+            spared(&|part| format!("l.k{part} = v.k{part}"))
+        };
+        let same = same_key(table, "t", "k");
+        let sql = format!("DELETE FROM {target} t USING g{number} v WHERE {same}{spared} RETURNING 1");
+        self.ctes.push(format!("w{number} AS ({sql})"));
+        Some(number)
     }
 }
 
@@ -221,13 +285,13 @@ fn loose(sql_type: &str) -> String {
     }
 }
 
-fn write(table: &TableSchema, number: usize, given: &[usize]) -> String {
+fn write(table: &TableSchema, number: usize, given: &[usize], after: &str) -> String {
     let values = given.iter().map(|at| (*at, format!("v.c{at}"))).collect();
     let defaults = others(table).filter(|at| !given.contains(at)).collect();
-    insert(table, &format!("g{number} v"), values, defaults)
+    insert(table, &format!("g{number} v{after}"), values, defaults)
 }
 
-fn move_rows(table: &TableSchema, number: usize, given: &[usize]) -> String {
+fn move_rows(table: &TableSchema, number: usize, given: &[usize], after: &str) -> String {
     let value = |at: usize| {
         if given.contains(&at) {
             format!("v.c{at}")
@@ -238,11 +302,11 @@ fn move_rows(table: &TableSchema, number: usize, given: &[usize]) -> String {
     let values = others(table).map(|at| (at, value(at))).collect();
     let target = Postgres.table(&table.id);
     let same = same_key(table, "o", "b");
-    insert(table, &format!("g{number} v JOIN {target} o ON {same}"), values, Vec::new())
+    insert(table, &format!("g{number} v JOIN {target} o ON {same}{after}"), values, Vec::new())
 }
 
 fn insert(table: &TableSchema, from: &str, values: Vec<(usize, String)>, defaults: Vec<usize>) -> String {
-    let name = |at: usize| quote(table.columns[at].name.as_str());
+    let name = |at: usize| name_of(table, at);
     let settable = |at: &usize| !table.columns[*at].identity_always;
     let key = table.primary_key.iter().enumerate().map(|(part, at)| (*at, format!("v.k{part}")));
     let written: Vec<(usize, String)> = key.chain(values).collect();
@@ -266,12 +330,20 @@ fn insert(table: &TableSchema, from: &str, values: Vec<(usize, String)>, default
     )
 }
 
-fn update(table: &TableSchema, number: usize, given: &[usize]) -> String {
+fn update(table: &TableSchema, number: usize, given: &[usize], after: &str) -> String {
     let sets = given.iter().filter(|at| !table.columns[**at].identity_always);
     let sets: Vec<String> =
         sets.map(|at| format!("{} = v.c{at}", quote(table.columns[*at].name.as_str()))).collect();
     let same = same_key(table, "t", "k");
-    format!("UPDATE {} t SET {} FROM g{number} v WHERE {same}", Postgres.table(&table.id), sets.join(", "))
+    format!(
+        "UPDATE {} t SET {} FROM g{number} v{after} WHERE {same}",
+        Postgres.table(&table.id),
+        sets.join(", ")
+    )
+}
+
+fn name_of(table: &TableSchema, at: usize) -> String {
+    quote(table.columns[at].name.as_str())
 }
 
 fn same_key(table: &TableSchema, row: &str, part_of: &str) -> String {

@@ -360,15 +360,15 @@ fn doomed(plan: &TablePlan) -> String {
 }
 
 /// A column that can hold something else for a moment, so that a value of its unique key is free.
-struct StandIn<'a> {
+pub(super) struct StandIn<'a> {
     unique: &'a UniqueKey,
-    column: usize,
-    value: &'static str,
+    pub(super) column: usize,
+    pub(super) value: &'static str,
 }
 
 /// One stand-in for every secondary unique key: NULL where that is no value, or a value that nobody else has. `None`
 /// if some key has no such column. Columns whose change would change other tables are none.
-fn stand_ins(table: &TableSchema) -> Option<Vec<StandIn<'_>>> {
+pub(super) fn stand_ins(table: &TableSchema) -> Option<Vec<StandIn<'_>>> {
     let each = table.unique_keys.iter().map(|unique| {
         unique.columns.iter().find_map(|at| {
             let column = &table.columns[*at];
