@@ -183,7 +183,7 @@ impl<'a> Builder<'a> {
         for (name, at, values) in wanted {
             self.arrays.push(values);
             params.push(format!("${}::text[]", self.before + self.arrays.len()));
-            casts.push(format!("u.{name}::{} AS {name}", loose(&table.columns[at].sql_type)));
+            casts.push(format!("u.{name}::{} AS {name}", value::cast_type(&table.columns[at].sql_type)));
             names.push(name);
         }
         self.ctes.push(format!(
@@ -274,14 +274,6 @@ fn text(row: &Row, at: usize) -> Option<&str> {
     match row.value(at) {
         Value::Text(text) => Some(text),
         Value::Null | Value::Absent => None,
-    }
-}
-
-/// The type to cast to: without lengths, which would cut what is too long. The assignment refuses that.
-fn loose(sql_type: &str) -> String {
-    match sql_type.strip_suffix("[]") {
-        Some(element) => format!("{}[]", value::cast_type(element)),
-        None => value::cast_type(sql_type).to_owned(),
     }
 }
 
