@@ -276,7 +276,9 @@ async fn foreign_keys(ctx: Ctx) -> Result<()> {
         CREATE TABLE app.egg (id int PRIMARY KEY, hen int NOT NULL REFERENCES app.hen); \
         ALTER TABLE app.hen ADD FOREIGN KEY (egg) REFERENCES app.egg; \
         CREATE TABLE app.parent (id int PRIMARY KEY, note text, own text DEFAULT 'o'); \
-        CREATE TABLE app.child (id int PRIMARY KEY, p int NOT NULL REFERENCES app.parent ON DELETE CASCADE)";
+        CREATE TABLE app.child (id int PRIMARY KEY, p int NOT NULL REFERENCES app.parent ON DELETE CASCADE); \
+        CREATE TABLE app.price (id numeric PRIMARY KEY, note text); \
+        CREATE TABLE app.line (id int PRIMARY KEY, p numeric REFERENCES app.price ON DELETE CASCADE)";
     ctx.target().execute(ddl).await?;
     let mut log = Log::start(ctx.target().url(), "app").await?;
     for (table, columns) in [
@@ -305,6 +307,17 @@ async fn foreign_keys(ctx: Ctx) -> Result<()> {
     shows(&ctx, "SELECT * FROM app.child", "(1,2)").await?;
     shows(&ctx, "SELECT h.id, e.id FROM app.hen h JOIN app.egg e ON e.hen = h.id AND h.egg = e.id", "(2,2)")
         .await?;
+    // A key of the same value in another spelling: nothing is removed, so nothing goes with it.
+    for (table, columns) in [("price", ["id", "note"]), ("line", ["id", "p"])] {
+        log.bind(table, &columns).await?;
+    }
+    log.insert("price", &values(&["1.0", "large"]));
+    log.insert("line", &values(&["1", "1.0"]));
+    log.commit().await?;
+    log.rekey("price", &values(&["1.0"]), &values(&["1.00", "-"]));
+    log.commit().await?;
+    shows(&ctx, "SELECT * FROM app.price", "(1.00,large)").await?;
+    shows(&ctx, "SELECT * FROM app.line", "(1,1.0)").await?;
     // A row that should be there and is not.
     ctx.target().execute("DELETE FROM app.parent").await?;
     log.rekey("parent", &values(&["2"]), &values(&["3", "-"]));

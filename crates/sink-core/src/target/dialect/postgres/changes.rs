@@ -214,7 +214,8 @@ impl<'a> Builder<'a> {
             return Some(number);
         }
         let number = gone?;
-        // Keys that are equal without being the same text: one of them may be gone, and the other there.
+        // Keys that are equal without being the same text: one of them may be gone, and the other there. Removing the
+        // row only to write it again would take along rows of other tables that refer to it.
         let spared = if table.key_text_equality() {
             String::new()
         } else {
