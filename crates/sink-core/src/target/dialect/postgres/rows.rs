@@ -195,3 +195,15 @@ pub(super) fn fold_keys(plan: &TablePlan, alias: &str) -> (Vec<String>, Vec<Stri
             .unzip(),
     }
 }
+
+/// Whether row `t` of the target is the one that `row` of a folded slice is about.
+pub(super) fn same_key(plan: &TablePlan, row: &str) -> String {
+    let matches = plan.table.key_columns().enumerate().map(|(position, column)| {
+        let key = match plan.fold {
+            Fold::Text => value::key_value(column, &format!("COALESCE({row}.long_key, {row}.key)"), position),
+            Fold::Value => format!("{row}.k{position}"),
+        };
+        format!("t.{} = {key}", quote(column.name.as_str()))
+    });
+    matches.collect::<Vec<_>>().join(" AND ")
+}

@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use super::super::slice::{Answer, Param, Params, Rows, SliceOptions, Statement, Writes};
 use super::super::{Dialect, StagingArea, quote};
 use super::input::arrays_fit;
-use super::rows::fold_keys;
-use super::{Postgres, value, versions};
+use super::rows::{fold_keys, same_key};
+use super::{Postgres, versions};
 use crate::apply::plan::{Fold, ShapePlan, TablePlan};
 use crate::model::{Shape, TableSchema, UniqueKey};
 
@@ -348,15 +348,7 @@ impl Builder<'_> {
 
 /// Which rows `t` have a deletion `r` as their newest version.
 fn doomed(plan: &TablePlan) -> String {
-    let matches = plan.table.key_columns().enumerate().map(|(position, column)| {
-        let key = match plan.fold {
-            Fold::Text => value::key_value(column, "COALESCE(r.long_key, r.key)", position),
-            Fold::Value => format!("r.k{position}"),
-        };
-        format!("t.{} = {key}", quote(column.name.as_str()))
-    });
-    let matches = matches.collect::<Vec<_>>().join(" AND ");
-    format!("r.shape = {} AND {matches}", Shape::DELETION)
+    format!("r.shape = {} AND {}", Shape::DELETION, same_key(plan, "r"))
 }
 
 /// A column that can hold something else for a moment, so that a value of its unique key is free.

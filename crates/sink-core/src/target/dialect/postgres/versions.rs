@@ -12,8 +12,8 @@
 //! would call them unknown, and the row would never change again.
 
 use super::super::compare::{comparable, greater, without_nan};
-use super::super::{quote, quote_literal};
-use super::rows::{Records, column_value, fold_keys};
+use super::super::quote_literal;
+use super::rows::{Records, column_value, fold_keys, same_key};
 use super::value;
 use crate::apply::plan::{Fold, ShapePlan, TablePlan};
 use crate::model::{Shape, TableRules};
@@ -60,7 +60,7 @@ pub(super) fn effective(
             "r{at} AS MATERIALIZED (SELECT x.* FROM x{at} x WHERE x.shape = {} OR x.reborn \
              OR NOT EXISTS (SELECT 1 FROM {target} t WHERE {} AND NOT {}))",
             Shape::DELETION,
-            same_key(plan),
+            same_key(plan, "x"),
             greater(plan, |number, _| format!("x.c{number}"), "t"),
         ));
     }
@@ -222,16 +222,4 @@ fn in_any_shape(plan: &TablePlan, column: usize, records: &mut Records) -> Strin
             format!("(CASE s.shape{cases} END)")
         }
     }
-}
-
-/// Whether row `t` of the target is the one that winner `x` is about.
-fn same_key(plan: &TablePlan) -> String {
-    let matches = plan.table.key_columns().enumerate().map(|(position, column)| {
-        let key = match plan.fold {
-            Fold::Text => value::key_value(column, "COALESCE(x.long_key, x.key)", position),
-            Fold::Value => format!("x.k{position}"),
-        };
-        format!("t.{} = {key}", quote(column.name.as_str()))
-    });
-    matches.collect::<Vec<_>>().join(" AND ")
 }
