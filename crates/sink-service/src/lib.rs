@@ -13,9 +13,11 @@
 pub mod body;
 pub mod duration;
 pub mod exit;
+pub mod feed_args;
 pub mod http_server;
 pub mod layered;
 pub mod logging;
+pub mod operators;
 pub mod process;
 pub mod secret;
 pub mod settings;

@@ -1,14 +1,15 @@
 //! Reads PostgreSQL's logical replication stream.
 //!
 //! ```text
-//! server ─► transport ─► pgoutput ─► assemble ─► the caller's replication loop
-//!           socket, TLS,  bytes to    order and        │
-//!           status out    messages    relations        ▼
-//!              ▲                          position: what to store and to acknowledge
-//!              └──────────────────────────────────────────────────────────────────┘
+//! server ─► transport ─► pgoutput ─► assemble ─► feed ─► the engine's replication loop
+//!           socket, TLS,  bytes to    order and    steps,      │
+//!           status out    messages    relations    by table    ▼
+//!              ▲                                          stored positions
+//!              └──────────────── source ◄───────────────────────┘
+//!                       opens the stream only where nothing is lost: position
 //! ```
 //!
-//! Everything but `transport` is pure: no clock, no socket. Nothing here knows a target database.
+//! `pgoutput`, `relations`, `assemble` and `position` are pure: no clock, no socket. Nothing here knows a target database.
 
 pub mod transport;
 
@@ -19,6 +20,10 @@ pub mod relations;
 pub mod assemble;
 
 pub mod position;
+
+pub mod feed;
+
+pub mod source;
 
 pub mod lsn;
 

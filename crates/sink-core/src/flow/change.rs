@@ -166,6 +166,11 @@ impl Binding {
         &self.table
     }
 
+    /// Where the source's rows hold the key, in the order of the target's key.
+    pub fn key_sources(&self) -> impl Iterator<Item = usize> {
+        self.table.primary_key.iter().filter_map(|at| self.sources[*at])
+    }
+
     /// A row of the source as a row of the target: one value for each of its columns. Computed ones are never given.
     pub fn row<'a>(&self, values: &[Value<'a>]) -> Row {
         let columns = self.table.columns.iter().zip(&self.sources);

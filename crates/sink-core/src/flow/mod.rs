@@ -1,14 +1,31 @@
 //! What the log sources share: changes come in the order of their commits, and a position says how far they are in the
 //! target. The position moves in the same target transaction as the rows, so it is never ahead of them nor behind.
+//!
+//! ```text
+//! supervisor: lease, connect, try again
+//!   └─ replicate: the loop ── stream (the source) ─► batch ─► fold ─► writer ─► sql, with the position
+//!                             tables: which target a table goes to
+//! ```
 
+mod batch;
 pub mod change;
 pub mod fold;
 pub mod position;
+pub mod replicate;
 pub mod sql;
+pub mod status;
 pub mod store;
+pub mod stream;
+pub mod supervisor;
+mod tables;
+mod writer;
 
 pub use change::{Binding, Change, Row, Value};
 pub use fold::{Folder, Limits, Origin, Outcome, TableNet};
 pub use position::{Advance, FeedName, Happened, Position, Stored};
+pub use replicate::{FlowConfig, OnTruncate};
 pub use sql::{FlowApplier, Written};
+pub use status::{FlowStatus, Phase};
 pub use store::PositionStore;
+pub use stream::{ChangeStream, Identified, LogSource, SourceTable, Step, TableNumber};
+pub use supervisor::Supervisor;

@@ -1,18 +1,21 @@
 //! Writes a batch and its position to PostgreSQL: one statement, in its own implicit transaction; several in
 //! one transaction only where unique values move between rows.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Row as _};
 
 use super::store::{PositionStore, bind_advance};
+use super::position::{FeedName, Position};
 use super::{Advance, TableNet};
 use crate::failure::{Disposition, Failure};
 use crate::target::dialect::positions::{self, ADVANCE_PARAMS};
 use crate::target::dialect::postgres::changes;
 use crate::target::pool::failure;
+use crate::target::pool::Connection;
 use crate::target::{Database, Product};
 
 /// Most parameters of a statement, by the protocol.
@@ -20,6 +23,11 @@ const MAX_PARAMS: usize = 65_535;
 /// SQLSTATE: a unique value exists already.
 const UNIQUE_VIOLATION: &str = "23505";
 const APPLY: &str = "apply changes of a log";
+/// Most connections that wait for the next batch instead of going back to the pool, which asks the server before it hands
+/// one out.
+const MAX_HELD: usize = 16;
+/// They go back after this time, so that a failover or a changed role setting takes effect.
+const HELD_LIFETIME: Duration = Duration::from_secs(5 * 60);
 
 /// What a batch did, as far as the answer was heard.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,10 +38,21 @@ pub struct Written {
 }
 
 /// Applies batches to one database.
-#[derive(Clone)]
 pub struct FlowApplier {
     database: Arc<Database>,
     positions: PositionStore,
+    held: Mutex<Vec<Held>>,
+}
+
+/// A connection between two batches, in no transaction.
+struct Held {
+    connection: Connection,
+    since: Instant,
+}
+
+/// A transaction that takes changes in parts and moves the position at its end. Dropped before that, all is undone.
+pub struct OpenTransaction {
+    held: Held,
 }
 
 impl FlowApplier {
@@ -46,7 +65,30 @@ impl FlowApplier {
             let reason = "changes of a log are only written to PostgreSQL";
             return Err(Failure::new(Disposition::Halt, APPLY, reason));
         }
-        Ok(Self { positions: PositionStore::new(Arc::clone(&database)), database })
+        let positions = PositionStore::new(Arc::clone(&database));
+        Ok(Self { positions, database, held: Mutex::default() })
+    }
+
+    /// The positions that this moves.
+    #[must_use]
+    pub fn positions(&self) -> &PositionStore {
+        &self.positions
+    }
+
+    async fn connection(&self) -> Result<Held, Failure> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        if let Some(held) = held.filter(|held| held.since.elapsed() < HELD_LIFETIME) {
+            return Ok(held);
+        }
+        Ok(Held { connection: self.database.connection().await?, since: Instant::now() })
+    }
+
+    /// Only after an answer that leaves the connection in step and in no transaction.
+    fn hold(&self, connection: Held) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.len() < MAX_HELD {
+            held.push(connection);
+        }
     }
 
     /// Writes the rows and the step together, or neither: they commit together, so no crash comes between them. When
@@ -63,25 +105,122 @@ impl FlowApplier {
                 format!("a batch takes {params} parameters, and the protocol {MAX_PARAMS}; make it smaller");
             return Err(Failure::new(Disposition::Halt, APPLY, reason));
         }
-        let mut connection = self.database.connection().await?;
+        let mut held = self.connection().await?;
+        let connection = &mut held.connection;
         let query = bind_advance(sqlx::query(AssertSqlSafe(statement.sql)), advance);
-        let mut result = answer(bound(query, statement.arrays).fetch_one(&mut *connection).await);
+        let mut result = answer(bound(query, statement.arrays).fetch_one(&mut **connection).await);
         if result.as_ref().is_err_and(|e| e.sqlstate() == Some(UNIQUE_VIOLATION)) {
-            match self.clear_then_write(&mut connection, nets, advance).await {
+            match self.clear_then_write(connection, nets, advance).await {
                 // That the target refuses this as well says no more than its first answer.
                 Err(error) if matches!(error.disposition(), Disposition::Halt | Disposition::Defer) => {}
                 other => result = other,
             }
         }
         let error = match result {
-            Ok(Some(written)) => return Ok(written),
+            Ok(Some(written)) => {
+                self.hold(held);
+                return Ok(written);
+            }
             // An earlier try, whose answer was lost, may have been done after all.
             Ok(None) => None,
             Err(error) => Some(error.in_database(self.database.name())),
         };
-        drop(connection);
+        drop(held);
         self.positions.after(advance, error, APPLY).await?;
         Ok(Written::default())
+    }
+
+    /// Begins a transaction for changes that are too many for one statement. It holds the position's row, so that nobody
+    /// takes over while it is open.
+    ///
+    /// # Errors
+    /// `Fenced` if the position does not stand at `from` in this epoch; otherwise as [`Self::apply`].
+    pub async fn begin(&self, from: &Position, feed: &FeedName, epoch: i64) -> Result<OpenTransaction, Failure> {
+        let fail = |e| failure(APPLY, e);
+        let mut held = self.connection().await?;
+        // From here on, whatever happens to us ends the transaction: the connection is closed, not kept.
+        held.connection.close_on_drop();
+        let connection = &mut held.connection;
+        sqlx::raw_sql("BEGIN").execute(&mut **connection).await.map_err(fail)?;
+        let lock = sqlx::query(AssertSqlSafe(positions::lock(self.database.area())));
+        let lock = lock.bind(&feed.feed).bind(&feed.scope).bind(from.as_str()).bind(epoch);
+        let locked = lock.fetch_optional(&mut **connection).await.map_err(fail)?;
+        if locked.is_none() {
+            return Err(Failure::fenced(APPLY));
+        }
+        Ok(OpenTransaction { held })
+    }
+
+    /// Writes some of the changes of an open transaction.
+    ///
+    /// # Errors
+    /// As [`Self::apply`]. The transaction can only be dropped then.
+    pub async fn part(&self, tx: &mut OpenTransaction, nets: &[TableNet]) -> Result<Written, Failure> {
+        let fail = |e: sqlx::Error| failure(APPLY, e).in_database(self.database.name());
+        let connection = &mut tx.held.connection;
+        let unique = nets.iter().any(|net| !net.table.unique_keys.is_empty());
+        if unique {
+            sqlx::raw_sql("SAVEPOINT part").execute(&mut **connection).await.map_err(fail)?;
+        }
+        let mut result = self.write_in(connection, nets).await;
+        if unique && result.as_ref().is_err_and(|e| e.sqlstate() == Some(UNIQUE_VIOLATION)) {
+            sqlx::raw_sql("ROLLBACK TO SAVEPOINT part").execute(&mut **connection).await.map_err(fail)?;
+            if let Some(clear) = changes::clear(nets) {
+                let query = sqlx::query(AssertSqlSafe(clear.sql));
+                bound(query, clear.arrays).execute(&mut **connection).await.map_err(fail)?;
+            }
+            result = self.write_in(connection, nets).await;
+        }
+        let written = result.map_err(|e| e.in_database(self.database.name()))?;
+        if unique {
+            sqlx::raw_sql("RELEASE SAVEPOINT part").execute(&mut **connection).await.map_err(fail)?;
+        }
+        Ok(written.unwrap_or_default())
+    }
+
+    /// Tells the server that an open transaction is not forgotten.
+    ///
+    /// # Errors
+    /// As [`Self::part`].
+    pub async fn touch(&self, tx: &mut OpenTransaction) -> Result<(), Failure> {
+        let touched = sqlx::raw_sql("SELECT 1").execute(&mut *tx.held.connection).await;
+        touched.map(drop).map_err(|e| failure(APPLY, e))
+    }
+
+    /// Moves the position and commits, both or neither.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub async fn commit(&self, mut tx: OpenTransaction, advance: Advance<'_>) -> Result<(), Failure> {
+        let connection = &mut tx.held.connection;
+        let fence = bind_advance(
+            sqlx::query(AssertSqlSafe(positions::advance(self.database.area()))),
+            advance,
+        );
+        let done = async {
+            let moved = fence.execute(&mut **connection).await?.rows_affected() == 1;
+            if moved {
+                sqlx::raw_sql("COMMIT").execute(&mut **connection).await?;
+            }
+            Ok(moved)
+        };
+        let error = match done.await {
+            Ok(true) => return Ok(()),
+            Ok(false) => None,
+            Err(error) => Some(failure(APPLY, error).in_database(self.database.name())),
+        };
+        drop(tx);
+        self.positions.after(advance, error, APPLY).await
+    }
+
+    async fn write_in(
+        &self,
+        connection: &mut PgConnection,
+        nets: &[TableNet],
+    ) -> Result<Option<Written>, Failure> {
+        let statement = changes::statement(self.database.area(), nets, false);
+        let query = sqlx::query(AssertSqlSafe(statement.sql));
+        answer(bound(query, statement.arrays).fetch_one(connection).await)
     }
 
     /// Lets unique values move between rows: first the rows that are given others give up theirs, then all is written,
@@ -102,9 +241,7 @@ impl FlowApplier {
             let query = sqlx::query(AssertSqlSafe(clear.sql));
             bound(query, clear.arrays).execute(&mut *tx).await.map_err(fail)?;
         }
-        let statement = changes::statement(self.database.area(), nets, false);
-        let query = sqlx::query(AssertSqlSafe(statement.sql));
-        let written = answer(bound(query, statement.arrays).fetch_one(&mut *tx).await)?;
+        let written = self.write_in(&mut tx, nets).await?;
         tx.commit().await.map_err(fail)?;
         Ok(written)
     }

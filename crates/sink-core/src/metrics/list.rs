@@ -28,7 +28,7 @@ pub struct Metric {
     pub help: &'static str,
 }
 
-const fn metric(
+pub(super) const fn metric(
     name: &'static str,
     kind: Kind,
     unit: Unit,

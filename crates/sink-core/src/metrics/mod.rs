@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
+pub mod flow;
 mod list;
 
 use list::{HOST, SCHEMA, SEVERAL, TABLE};

@@ -93,6 +93,13 @@ pub struct Connection {
     _permit: OwnedSemaphorePermit,
 }
 
+impl Connection {
+    /// Closes the connection when it is dropped, instead of giving it back: it may be inside a transaction.
+    pub(crate) fn close_on_drop(&mut self) {
+        self.inner.close_on_drop();
+    }
+}
+
 impl std::ops::Deref for Connection {
     type Target = PgConnection;
     fn deref(&self) -> &PgConnection {

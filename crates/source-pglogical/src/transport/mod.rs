@@ -25,4 +25,5 @@ mod tls;
 pub use config::{Config, Endpoint, Limits, PINNED, TlsMode};
 pub use error::{ConfigError, ServerError, TransportError};
 pub use session::{CreatedSlot, NewSlot, Row, Session, SnapshotAction, StartRequest, SystemIdentity};
+pub use sql::{identifier, literal};
 pub use stream::Stream;

@@ -3,12 +3,14 @@
 use crate::Lsn;
 
 /// An identifier in double quotes.
-pub(super) fn identifier(name: &str) -> String {
+#[must_use]
+pub fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// A text in single quotes. Replication commands have no escapes beside the doubled quote.
-pub(super) fn literal(text: &str) -> String {
+#[must_use]
+pub fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 

@@ -38,3 +38,13 @@ pub fn advance(area: &StagingArea) -> String {
         area.table("positions")
     )
 }
+
+/// Locks a position that stands where the caller believes, in the caller's epoch, until the transaction ends. Parameters:
+/// feed, scope, position, epoch. One row if it does.
+#[must_use]
+pub fn lock(area: &StagingArea) -> String {
+    format!(
+        "SELECT 1 FROM {} WHERE feed = $1 AND scope = $2 AND position = $3 AND epoch = $4 FOR NO KEY UPDATE",
+        area.table("positions")
+    )
+}

@@ -1,0 +1,138 @@
+//! The flags of `cdc-pglogical`. Those of the original keep its spelling and defaults; every one has a kebab-case alias
+//! and an environment variable.
+
+use anyhow::{Context as _, anyhow};
+use clap::Args;
+use sink_core::flow::{FlowConfig, Limits, OnTruncate};
+use sink_core::model::Ident;
+use sink_core::target::TargetConfig;
+use sink_service::feed_args::{FeedArgs, FeedTargetArgs, TruncatePolicy};
+use sink_service::secret::Secret;
+use sink_service::shutdown::ShutdownArgs;
+use source_pglogical::source::SlotSource;
+use source_pglogical::transport::Config;
+use url::Url;
+
+/// A batch takes at most this part of `--bytesInFlight`: one is collected while another is written, and each stands in
+/// memory once more as a statement.
+const BATCH_SHARE: usize = 4;
+
+/// Flags of `start`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StartArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    #[command(flatten)]
+    pub(crate) target: FeedTargetArgs,
+    #[command(flatten)]
+    pub(crate) feed: FeedArgs,
+    #[command(flatten)]
+    pub(crate) shutdown: ShutdownArgs,
+}
+
+/// What is followed.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Source")]
+pub(crate) struct SourceArgs {
+    /// Connection string of the source database.
+    #[arg(
+        long = "sourceConn",
+        alias = "source-conn",
+        env = "CDC_SOURCE_CONN",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub(crate) source_conn: Option<Secret>,
+
+    /// The publication within the source database to replicate.
+    #[arg(
+        long = "publicationName",
+        alias = "publication-name",
+        env = "CDC_PUBLICATION_NAME",
+        value_name = "NAME"
+    )]
+    pub(crate) publication_name: Option<String>,
+
+    /// The replication slot in the source database.
+    #[arg(
+        long = "slotName",
+        alias = "slot-name",
+        env = "CDC_SLOT_NAME",
+        value_name = "NAME",
+        default_value = "cdc_sink"
+    )]
+    pub(crate) slot_name: String,
+
+    /// Name of this feed: its position in the target is kept under it, and metrics show it. Two feeds that write one
+    /// target need two names.
+    #[arg(
+        long = "loopName",
+        alias = "loop-name",
+        env = "CDC_LOOP_NAME",
+        value_name = "NAME",
+        default_value = "pglogical"
+    )]
+    pub(crate) loop_name: String,
+}
+
+impl SourceArgs {
+    /// The source's connection settings.
+    pub(crate) fn config(&self) -> anyhow::Result<Config> {
+        let url = self.source_conn.as_ref().ok_or_else(|| {
+            anyhow!("--sourceConn is missing: the source's connection string, postgres://user@host/database")
+        })?;
+        Config::from_url(url.expose()).context("--sourceConn")
+    }
+
+    /// The publication to follow.
+    pub(crate) fn publication(&self) -> anyhow::Result<String> {
+        self.publication_name.clone().ok_or_else(|| {
+            anyhow!(
+                "--publicationName is missing; make a publication in the source with: CREATE PUBLICATION my_pub FOR \
+                 TABLE …;"
+            )
+        })
+    }
+}
+
+impl StartArgs {
+    pub(crate) fn source(&self) -> anyhow::Result<SlotSource> {
+        let (config, publication) = (self.source.config()?, self.source.publication()?);
+        SlotSource::new(config, &self.source.slot_name, vec![publication], self.feed.standby_timeout)
+            .context("--slotName")
+    }
+
+    /// The target, with the database of `--targetDB` in place of the one in the connection string.
+    pub(crate) fn target(&self) -> anyhow::Result<TargetConfig> {
+        let missing = || anyhow!("--targetConn is missing: the target's connection string, postgresql://user@host/");
+        let text = self.target.target_conn.as_ref().ok_or_else(missing)?;
+        // The parser's message may quote the URL, password and all.
+        let mut url = Url::parse(text.expose()).map_err(|_| anyhow!("--targetConn is not a connection string"))?;
+        if let Some(database) = &self.target.target_db {
+            url.set_path(database);
+        }
+        if url.path().trim_matches('/').is_empty() {
+            return Err(anyhow!("--targetDB is missing: the database in the target that is written"));
+        }
+        Ok(TargetConfig {
+            url: url.into(),
+            staging: Ident::new(&self.target.staging_db).context("--stagingDB")?,
+            create_staging: self.target.staging_create_schema,
+            max_connections: self.target.target_db_conns,
+        })
+    }
+
+    pub(crate) fn flow(&self) -> FlowConfig {
+        let bytes = usize::try_from(self.feed.bytes_in_flight).unwrap_or(usize::MAX) / BATCH_SHARE;
+        FlowConfig {
+            limits: Limits { bytes, ..Limits::default() },
+            apply_timeout: self.feed.apply_timeout,
+            standby_timeout: self.feed.standby_timeout,
+            on_truncate: match self.feed.on_truncate {
+                TruncatePolicy::Stop => OnTruncate::Stop,
+                TruncatePolicy::Ignore => OnTruncate::Ignore,
+                TruncatePolicy::Apply => OnTruncate::Apply,
+            },
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! `cdc-pglogical`: follows a PostgreSQL database by logical replication and applies its transactions to CockroachDB or
+//! PostgreSQL.
+//!
+//! Only reads flags, builds the pieces, hands them to each other and waits.
+
+mod args;
+mod observe;
+mod start;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use sink_service::exit::Exit;
+use sink_service::layered::{self, ConfigFileArgs};
+use sink_service::logging::{self, LoggingArgs};
+use sink_service::settings::Setting;
+
+use crate::args::StartArgs;
+
+/// Follows a PostgreSQL database by logical replication and applies its transactions to CockroachDB or PostgreSQL, so
+/// that the target moves only between states that the source had.
+#[derive(Debug, Parser)]
+#[command(name = "cdc-pglogical", version, max_term_width = 110)]
+struct Cli {
+    #[command(flatten)]
+    logging: LoggingArgs,
+    #[command(flatten)]
+    config_file: ConfigFileArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Carry changes from the source to the target (what is done if no command is given).
+    Start(Box<StartArgs>),
+}
+
+fn main() -> ExitCode {
+    let (cli, settings): (Cli, Vec<Setting>) =
+        match layered::parse_with_settings(std::env::args_os(), Some("start")) {
+            Ok(parsed) => parsed,
+            Err(error) => return error.report().into(),
+        };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start the runtime: {error}");
+            return Exit::Failure.into();
+        }
+    };
+    let done = runtime.block_on(run(cli, &settings));
+    // Nothing is left that matters; a blocked helper thread must not keep the process alive.
+    runtime.shutdown_background();
+    match done {
+        Ok(exit) => exit.into(),
+        Err((exit, error)) => {
+            eprintln!("error: {error:#}");
+            exit.into()
+        }
+    }
+}
+
+/// An error for people, with the code for machines.
+type Failed = (Exit, anyhow::Error);
+
+async fn run(cli: Cli, settings: &[Setting]) -> Result<Exit, Failed> {
+    sink_service::tls::install_crypto_provider().map_err(|e| (Exit::Failure, e.into()))?;
+    match cli.command {
+        Command::Start(args) => {
+            let log = logging::init(&cli.logging).map_err(|e| (Exit::Usage, e.into()))?;
+            start::start(*args, settings, log).await
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_of_the_documents_is_understood_in_both_spellings() {
+        for flag in [
+            "--applyTimeout=30s",
+            "--apply-timeout=30s",
+            "--backfillWindow=1h",
+            "--backfill-window=1h",
+            "--bytesInFlight=10485760",
+            "--bytes-in-flight=10485760",
+            "--fanShards=16",
+            "--fan-shards=16",
+            "--immediate",
+            "--immediate=false",
+            "--loopName=pglogical",
+            "--loop-name=pglogical",
+            "--metricsAddr=127.0.0.1:13013",
+            "--metrics-addr=127.0.0.1:13013",
+            "--publicationName=my_pub",
+            "--publication-name=my_pub",
+            "--retryDelay=10s",
+            "--retry-delay=10s",
+            "--slotName=cdc_sink",
+            "--slot-name=cdc_sink",
+            "--sourceConn=postgres://x",
+            "--source-conn=postgres://x",
+            "--stagingDB=_cdc_sink",
+            "--staging-db=_cdc_sink",
+            "--standbyTimeout=5s",
+            "--standby-timeout=5s",
+            "--targetConn=postgresql://x",
+            "--target-conn=postgresql://x",
+            "--targetDB=d",
+            "--target-db=d",
+            "--targetDBConns=1024",
+            "--target-db-conns=1024",
+            "--logDestination=f",
+            "--logFormat=fluent",
+            "-v",
+            "-vv",
+        ] {
+            assert!(Cli::try_parse_from(["cdc-pglogical", "start", flag]).is_ok(), "{flag}");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What operators are told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+use sink_core::flow::{FlowStatus, Phase};
+use sink_core::target::Target;
+use sink_service::operators::{Answer, Answers};
+use sink_service::process;
+use sink_service::settings::Setting;
+use sink_service::telemetry::MetricsHandle;
+
+/// Longest wait for the target's answer.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The answers of the operators' listener.
+pub(crate) fn answers(
+    status: &Arc<FlowStatus>,
+    target: &Arc<Target>,
+    metrics: MetricsHandle,
+    settings: &[Setting],
+) -> Answers {
+    let shown: Map<String, Value> = settings
+        .iter()
+        .map(|setting| (setting.name.clone(), json!({ "value": setting.value, "from": setting.origin })))
+        .collect();
+    let settings = Value::from(shown);
+    let (ready, diagnosed) = (Arc::clone(status), Arc::clone(status));
+    let target = Arc::clone(target);
+    Answers {
+        health: Box::new(move || healthz(Arc::clone(&target))),
+        ready: Box::new(move || {
+            let state = state(&ready);
+            let running = ready.state().phase != Phase::Stalled;
+            let code = if running { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            Box::pin(std::future::ready((code, format!("{state:#}\n"))))
+        }),
+        metrics: Box::new(move || metrics.render()),
+        diagnostics: Box::new(move || {
+            let all = json!({
+                "build": {
+                    "program": env!("CARGO_PKG_NAME"),
+                    "version": env!("CARGO_PKG_VERSION"),
+                    "optimized": !cfg!(debug_assertions),
+                },
+                "settings": settings,
+                "process": {
+                    "pid": std::process::id(),
+                    "started": process::started_text(),
+                    "uptime_seconds": process::uptime_seconds(),
+                    "resident_bytes": process::resident_bytes(),
+                    "open_files": process::open_files(),
+                },
+                "feed": state(&diagnosed),
+            });
+            Box::pin(std::future::ready((StatusCode::OK, format!("{all:#}\n"))))
+        }),
+    }
+}
+
+fn healthz(target: Arc<Target>) -> Answer {
+    Box::pin(async move {
+        match tokio::time::timeout(PING_TIMEOUT, target.ping()).await {
+            Ok(Ok(())) => (StatusCode::OK, "OK".into()),
+            Ok(Err(failure)) => {
+                let text = format!("target: {}", sink_core::failure::chain(&failure));
+                (StatusCode::INTERNAL_SERVER_ERROR, text)
+            }
+            Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "target: no answer in time".into()),
+        }
+    })
+}
+
+fn state(status: &FlowStatus) -> Value {
+    let state = status.state();
+    json!({
+        "feed": status.feed(),
+        "phase": state.phase.as_str(),
+        "position": state.position.map(|position| position.to_string()),
+        "lag_seconds": status.lag().as_secs_f64(),
+        "outstanding": state.outstanding,
+        "transactions": state.transactions,
+        "changes": state.changes,
+        "problem": state.problem,
+    })
+}

@@ -1,0 +1,268 @@
+//! The loop that carries a log to the target.
+//!
+//! ```text
+//! source ─► try_next ─► batch (folds) ─► writer ─► target: rows and position together
+//!    ▲                                      │
+//!    └── acknowledge ◄── position stored ◄──┘
+//! ```
+//!
+//! One batch is written while the next is collected; a full one stops the reading, so memory is bounded by two batches
+//! and the socket. Nothing is acknowledged that is not stored in the target.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::batch::Batch;
+use super::change::{Binding, Change};
+use super::fold::Limits;
+use super::status::FlowStatus;
+use super::stream::{ChangeStream, SourceTable, Step, TableNumber};
+use super::tables::Tables;
+use super::writer::{Done, Work, Writer};
+use crate::failure::{Disposition, Failure, Place};
+
+/// Most steps taken in before others have their turn.
+const STEPS_AT_ONCE: usize = 50_000;
+/// An open transaction is touched this often. The target ends sessions that are idle inside of one for ten seconds.
+const TOUCH_INTERVAL: Duration = Duration::from_secs(3);
+
+/// What becomes of a TRUNCATE at the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnTruncate {
+    /// The feed stops before it.
+    Stop,
+    /// The target keeps its rows.
+    Ignore,
+    /// The target's rows are deleted.
+    Apply,
+}
+
+/// How a feed is carried.
+#[derive(Debug, Clone, Copy)]
+pub struct FlowConfig {
+    /// How large batches grow.
+    pub limits: Limits,
+    /// Longest time for one piece of work at the target.
+    pub apply_timeout: Duration,
+    /// How often the position is stored while there is nothing to apply.
+    pub standby_timeout: Duration,
+    /// What becomes of a TRUNCATE.
+    pub on_truncate: OnTruncate,
+}
+
+/// Whose failure it is; the source's lasting ones end the process, the target's are waited for.
+#[derive(Debug)]
+pub enum Broken {
+    /// The source's.
+    Source(Failure),
+    /// The target's, or that of a change that does not fit it.
+    Target(Failure),
+}
+
+/// A feed while one connection to its source lasts.
+pub(super) struct Replication<S> {
+    stream: S,
+    batch: Batch,
+    writer: Writer,
+    tables: Tables,
+    config: FlowConfig,
+    status: Arc<FlowStatus>,
+    /// A table that cannot be bound by what is known of the target.
+    unbound: Option<(TableNumber, SourceTable)>,
+    stored_at: Instant,
+    /// The source has asked where we are, and has not been told a new position since.
+    asked: bool,
+    /// It waits for the answer.
+    answer: bool,
+}
+
+/// Why reading stopped for the moment.
+#[derive(PartialEq, Eq)]
+enum Paused {
+    /// Nothing more has been received.
+    Drained,
+    /// The batch, or the writer, has to make room first.
+    Held,
+    /// It was a lot; there may be more.
+    Yielded,
+}
+
+impl<S: ChangeStream> Replication<S> {
+    pub(super) fn new(
+        stream: S,
+        writer: Writer,
+        tables: Tables,
+        config: FlowConfig,
+        status: Arc<FlowStatus>,
+    ) -> Self {
+        let batch = Batch::new(config.limits);
+        Self { stream, batch, writer, tables, config, status, unbound: None, stored_at: Instant::now(), asked: false, answer: false }
+    }
+
+    /// Carries changes until told to stop, or something breaks. Whatever was not stored in the target by then comes
+    /// again on the next connection.
+    pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<(), Broken> {
+        let mut alive = interval(self.stream.patience().min(TOUCH_INTERVAL));
+        alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let paused = self.take_in()?;
+            self.write();
+            if std::mem::take(&mut self.answer) {
+                // With what is stored by now; what is about to be stored follows.
+                self.stream.keep_alive().await.map_err(Broken::Source)?;
+            }
+            if self.unbound.is_some() && self.batch.is_empty() && !self.writer.is_busy() {
+                self.bind().await?;
+                continue;
+            }
+            let due = self.batch.due_at().filter(|_| !self.writer.is_busy());
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                done = self.writer.finished(), if self.writer.is_busy() => {
+                    self.written(done.map_err(Broken::Target)?).await?;
+                }
+                _ = alive.tick() => self.keep_alive().await?,
+                () = sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => {}
+                ready = self.stream.ready(), if paused == Paused::Drained => ready.map_err(Broken::Source)?,
+                () = tokio::task::yield_now(), if paused == Paused::Yielded => {}
+            }
+        }
+        self.leave().await
+    }
+
+    /// Takes what was received into the batch.
+    fn take_in(&mut self) -> Result<Paused, Broken> {
+        if self.batch.is_empty() && self.tables.have_changed() {
+            self.stream.forget_bindings();
+        }
+        for _ in 0..STEPS_AT_ONCE {
+            if self.batch.is_full() || self.unbound.is_some() {
+                return Ok(Paused::Held);
+            }
+            match self.stream.try_next().map_err(Broken::Source)? {
+                None => return Ok(Paused::Drained),
+                Some(Step::Begin) => self.batch.begin(),
+                Some(Step::Change(binding, Change::Truncate)) => self.truncate(&binding)?,
+                Some(Step::Change(binding, change)) => self.batch.push(&binding, change),
+                Some(Step::Commit { at_micros }) => self.batch.commit(at_micros, Instant::now()),
+                Some(Step::Table(number, table)) => self.table(number, table)?,
+                Some(Step::Idle { asked }) => {
+                    self.asked |= asked;
+                    self.answer |= asked;
+                }
+            }
+        }
+        Ok(Paused::Yielded)
+    }
+
+    /// Starts writing what is due, if nothing is being written.
+    fn write(&mut self) {
+        if self.writer.is_busy() {
+            return;
+        }
+        let wanted = self.unbound.is_some() && !self.batch.is_empty();
+        if self.batch.is_inside() {
+            if self.batch.is_full() || wanted {
+                self.writer.start(Work::Part(self.batch.take()));
+            }
+        } else if self.writer.is_open() || wanted || self.batch.is_due(self.stream.is_behind(), Instant::now())
+        {
+            let position = self.stream.position();
+            self.writer.start(Work::UpTo(self.batch.take(), position));
+        } else if self.batch.is_empty() {
+            self.store_idle();
+        }
+    }
+
+    /// Everything received is in the target, so the source's newest word counts: it may forget what is before. Not at
+    /// each word, unless it waits for it: it may be shutting down.
+    fn store_idle(&mut self) {
+        let position = self.stream.position();
+        let due = self.asked || self.stored_at.elapsed() >= self.config.standby_timeout;
+        if due && position != *self.writer.position() {
+            self.batch.take();
+            self.writer.start(Work::Nothing(position));
+        }
+    }
+
+    /// After this line the position is durable in the target with everything before it; only then is the source told.
+    async fn written(&mut self, done: Done) -> Result<(), Broken> {
+        self.status.written(&done);
+        if done.moved {
+            self.stored_at = Instant::now();
+            self.asked = false;
+            self.status.stored(self.writer.position());
+            let position = self.writer.position().clone();
+            self.stream.acknowledge(&position).await.map_err(Broken::Source)?;
+        }
+        Ok(())
+    }
+
+    async fn keep_alive(&mut self) -> Result<(), Broken> {
+        if self.writer.is_open() && !self.writer.is_busy() {
+            self.writer.start(Work::Touch);
+        }
+        let outstanding = self.writer.is_busy() || self.batch.is_inside() || !self.batch.is_empty();
+        self.status.breathe(outstanding);
+        self.stream.keep_alive().await.map_err(Broken::Source)
+    }
+
+    fn truncate(&mut self, binding: &Arc<Binding>) -> Result<(), Broken> {
+        let table = binding.table().id.clone();
+        match self.config.on_truncate {
+            OnTruncate::Apply => self.batch.push(binding, Change::Truncate),
+            OnTruncate::Ignore => {
+                tracing::warn!(%table, "the source truncated the table; the target keeps its rows (--onTruncate)");
+            }
+            OnTruncate::Stop => {
+                let reason = "the source truncated the table; choose --onTruncate=apply to delete the target's rows, \
+                              or --onTruncate=ignore to keep them";
+                let place = Place { table: Some(table), ..Place::default() };
+                let failure = Failure::new(Disposition::Halt, "carry a TRUNCATE", reason).at(place);
+                return Err(Broken::Target(failure));
+            }
+        }
+        Ok(())
+    }
+
+    fn table(&mut self, number: TableNumber, table: SourceTable) -> Result<(), Broken> {
+        // A batch holds one version of the target.
+        let known = !self.tables.are_outdated() || self.batch.is_empty();
+        match self.tables.bind_known(&table).filter(|_| known) {
+            Some(Ok(binding)) => self.stream.bind(number, binding).map_err(Broken::Target),
+            // The target may have changed; what is bound to its former state is written first.
+            Some(Err(_)) | None => {
+                self.unbound = Some((number, table));
+                Ok(())
+            }
+        }
+    }
+
+    async fn bind(&mut self) -> Result<(), Broken> {
+        let Some((number, table)) = self.unbound.take() else { return Ok(()) };
+        let binding = self.tables.bind(&table).await.map_err(Broken::Target)?;
+        self.stream.bind(number, binding).map_err(Broken::Target)
+    }
+
+    /// Waits for what is being written, tells the source, and says goodbye. An open transaction is undone.
+    async fn leave(mut self) -> Result<(), Broken> {
+        if self.writer.is_busy() {
+            let done = self.writer.finished().await.map_err(Broken::Target)?;
+            self.written(done).await?;
+        }
+        if !self.batch.is_inside() && self.batch.is_empty() && !self.writer.is_open() {
+            let position = self.stream.position();
+            if position != *self.writer.position() {
+                self.writer.start(Work::Nothing(position));
+                let done = self.writer.finished().await.map_err(Broken::Target)?;
+                self.written(done).await?;
+            }
+        }
+        self.stream.finish().await;
+        Ok(())
+    }
+}

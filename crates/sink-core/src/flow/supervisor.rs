@@ -1,0 +1,202 @@
+//! Keeps a feed going: takes its lease, connects, carries, and begins again after whatever passes by itself.
+//!
+//! ```text
+//! lease ─► identify the source ─► take over the position (raises the epoch) ─► open the stream ─► replicate
+//!   ▲                                                                                              │
+//!   └───────────────────── pause, longer each time, at most --retryDelay ◄─────────────────────────┘
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::Rng as _;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::position::FeedName;
+use super::replicate::{Broken, FlowConfig, Replication};
+use super::sql::FlowApplier;
+use super::status::{FlowStatus, Phase};
+use super::stream::LogSource;
+use super::tables::Tables;
+use super::writer::Writer;
+use crate::checkpoint::Leases;
+use crate::failure::{Disposition, Failure, chain};
+use crate::metrics::flow as metrics;
+use crate::target::Database;
+
+/// First pause after a failure.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// How often a lease that another process holds is tried.
+const LEASE_PAUSE: Duration = Duration::from_secs(1);
+
+/// A feed with what it needs.
+pub struct Supervisor<S> {
+    /// The source.
+    pub source: S,
+    /// The database that is written.
+    pub database: Arc<Database>,
+    /// Writes it.
+    pub applier: Arc<FlowApplier>,
+    /// Keeps other processes of the same feed waiting.
+    pub leases: Arc<Leases>,
+    /// Which position.
+    pub feed: FeedName,
+    /// How to carry.
+    pub config: FlowConfig,
+    /// Longest pause between two attempts.
+    pub retry_delay: Duration,
+    /// What operators see.
+    pub status: Arc<FlowStatus>,
+}
+
+/// How one attempt ended.
+enum Attempt {
+    Stopped,
+    LostLease,
+    Failed(Broken),
+}
+
+impl<S: LogSource> Supervisor<S> {
+    /// Runs until `stop`.
+    ///
+    /// # Errors
+    /// What the source refuses for good: going on would lose or invent changes, so a person has to decide.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), Failure> {
+        let lease = format!("feed:{}", self.feed.feed);
+        let mut failures = 0_u32;
+        while !stop.is_cancelled() {
+            let lost = match self.leases.acquire(&lease).await {
+                Ok(Some(lost)) => lost,
+                Ok(None) => {
+                    self.status.set_phase(Phase::Standby);
+                    pause(LEASE_PAUSE, &stop).await;
+                    continue;
+                }
+                Err(error) => {
+                    failures += 1;
+                    self.complain(failures, &error);
+                    pause(self.backoff(failures), &stop).await;
+                    continue;
+                }
+            };
+            let carried = self.status.state().transactions;
+            let mut changes = self.database.schema().changes();
+            changes.mark_unchanged();
+            let broken = match self.attempt(&lost, &stop).await {
+                Attempt::Stopped => break,
+                Attempt::LostLease => {
+                    tracing::info!(feed = %self.feed.feed, "another process took over");
+                    continue;
+                }
+                Attempt::Failed(broken) => broken,
+            };
+            failures = if self.status.state().transactions > carried { 1 } else { failures + 1 };
+            self.after(broken, failures, &mut changes, &stop).await?;
+        }
+        Ok(())
+    }
+
+    /// One connection to the source, from beginning to end.
+    async fn attempt(&mut self, lost: &CancellationToken, stop: &CancellationToken) -> Attempt {
+        let ending = stop.child_token();
+        let carry = self.carry(&ending);
+        tokio::pin!(carry);
+        let result = tokio::select! {
+            result = &mut carry => result,
+            // Whoever leads now has raised the epoch or will: nothing of ours can be stored any more.
+            () = lost.cancelled() => return Attempt::LostLease,
+        };
+        match result {
+            Ok(()) if stop.is_cancelled() => Attempt::Stopped,
+            Ok(()) => Attempt::LostLease,
+            Err(Broken::Target(failure)) if failure.disposition() == Disposition::Fenced => Attempt::LostLease,
+            Err(broken) => Attempt::Failed(broken),
+        }
+    }
+
+    async fn carry(&mut self, stop: &CancellationToken) -> Result<(), Broken> {
+        let store = self.applier.positions();
+        let identified = self.source.identify().await.map_err(Broken::Source)?;
+        if let Some(stored) = store.read(&self.feed).await.map_err(Broken::Target)? {
+            self.source.recognise(&stored).map_err(Broken::Source)?;
+        }
+        let taken = store.take_over(&self.feed, &identified.identity, &identified.first).await;
+        // Fills the catalogue before the first row needs it.
+        let stored = taken.map_err(Broken::Target)?;
+        self.database.schema().refresh(&self.database).await.map_err(Broken::Target)?;
+        let opened = self.source.open(&stored).await;
+        metrics::connected(&self.feed.feed, if opened.is_ok() { "opened" } else { "failed" });
+        let stream = opened.map_err(Broken::Source)?;
+        tracing::info!(
+            feed = %self.feed.feed, position = %stored.position, epoch = stored.epoch, "streaming"
+        );
+        self.status.stored(&stored.position);
+        self.status.set_phase(Phase::Streaming);
+        let feed = Arc::new(self.feed.clone());
+        let writer = Writer::new(Arc::clone(&self.applier), feed, &stored, self.config.apply_timeout);
+        let tables = Tables::new(Arc::clone(&self.database));
+        Replication::new(stream, writer, tables, self.config, Arc::clone(&self.status)).run(stop).await
+    }
+
+    /// Says what happened, once, and waits; a change of the target's schema ends the wait for a target that refuses.
+    async fn after(
+        &self,
+        broken: Broken,
+        failures: u32,
+        changes: &mut watch::Receiver<u64>,
+        stop: &CancellationToken,
+    ) -> Result<(), Failure> {
+        match broken {
+            Broken::Source(failure) if failure.disposition() == Disposition::Halt => return Err(failure),
+            Broken::Target(failure) if failure.disposition() == Disposition::Halt => {
+                self.stalled(&failure);
+                let refreshed = async {
+                    pause(self.backoff(failures.max(5)), stop).await;
+                };
+                tokio::select! {
+                    () = refreshed => {}
+                    changed = changes.changed() => drop(changed),
+                }
+            }
+            Broken::Source(failure) | Broken::Target(failure) => {
+                self.complain(failures, &failure);
+                pause(self.backoff(failures), stop).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn stalled(&self, failure: &Failure) {
+        let problem = chain(failure);
+        if self.status.state().problem.as_deref() != Some(problem.as_str()) {
+            tracing::error!(
+                feed = %self.feed.feed, error = %problem,
+                "the changes that follow cannot be applied; the feed stands still and tries again"
+            );
+        }
+        self.status.set_phase(Phase::Stalled);
+        self.status.set_problem(problem);
+    }
+
+    fn complain(&self, failures: u32, failure: &Failure) {
+        self.status.set_phase(Phase::Connecting);
+        self.status.set_problem(chain(failure));
+        if failures == 1 {
+            tracing::warn!(feed = %self.feed.feed, error = %chain(failure), "the feed was interrupted; trying again");
+        } else {
+            tracing::debug!(feed = %self.feed.feed, failures, error = %chain(failure), "still interrupted");
+        }
+    }
+
+    /// Doubles up to the longest, with half of it by chance.
+    fn backoff(&self, failures: u32) -> Duration {
+        let doubled = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(16)));
+        let full = doubled.min(self.retry_delay);
+        full / 2 + rand::rng().random_range(Duration::ZERO..=full / 2)
+    }
+}
+
+async fn pause(time: Duration, stop: &CancellationToken) {
+    stop.run_until_cancelled(tokio::time::sleep(time)).await;
+}

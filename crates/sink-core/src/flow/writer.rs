@@ -1,0 +1,195 @@
+//! Writes batches in order, one at a time, in the background of reading.
+//!
+//! What reaches the target, and when the position moves:
+//!
+//! ```text
+//! whole transactions        one statement: rows and position commit together
+//! a transaction too large   BEGIN, lock the position; a statement per part …; move the position, COMMIT
+//! nothing to apply          the position alone
+//! ```
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::batch::Taken;
+use super::fold::TableNet;
+use super::position::{Advance, FeedName, Position, Stored};
+use super::sql::{FlowApplier, OpenTransaction, Written};
+use crate::failure::{Disposition, Failure};
+use crate::model::TableId;
+
+/// What to write.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// Whole transactions, or the last part of one, and the position behind them.
+    UpTo(Taken, Position),
+    /// The beginning of a transaction, or its continuation.
+    Part(Taken),
+    /// Up to this position there is nothing for the target.
+    Nothing(Position),
+    /// An open transaction is not forgotten.
+    Touch,
+}
+
+/// What was done.
+#[derive(Debug, Default)]
+pub(super) struct Done {
+    /// The position moved.
+    pub(super) moved: bool,
+    pub(super) transactions: u64,
+    pub(super) changes: u64,
+    pub(super) committed_at_micros: Option<i64>,
+    /// Rows that should have been in the target and were not.
+    pub(super) missing: Vec<(TableId, u64)>,
+}
+
+struct Finished {
+    open: Option<OpenTransaction>,
+    position: Position,
+    done: Done,
+}
+
+type Running = Pin<Box<dyn Future<Output = Result<Finished, Failure>> + Send>>;
+
+/// The one writer of a feed.
+pub(super) struct Writer {
+    applier: Arc<FlowApplier>,
+    feed: Arc<FeedName>,
+    epoch: i64,
+    position: Position,
+    timeout: Duration,
+    open: Option<OpenTransaction>,
+    running: Option<Running>,
+}
+
+impl Writer {
+    /// Goes on from what is stored. `timeout` bounds one piece of work.
+    pub(super) fn new(
+        applier: Arc<FlowApplier>,
+        feed: Arc<FeedName>,
+        stored: &Stored,
+        timeout: Duration,
+    ) -> Self {
+        let position = stored.position.clone();
+        Self { applier, feed, epoch: stored.epoch, position, timeout, open: None, running: None }
+    }
+
+    /// The stored position.
+    pub(super) fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// Whether work is under way. There is one piece of work at a time.
+    pub(super) fn is_busy(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Whether a part of a transaction has been written and its end has not.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Begins a piece of work.
+    ///
+    /// # Panics
+    /// If another is under way.
+    pub(super) fn start(&mut self, work: Work) {
+        assert!(self.running.is_none(), "one piece of work at a time");
+        let job = Job {
+            applier: Arc::clone(&self.applier),
+            feed: Arc::clone(&self.feed),
+            epoch: self.epoch,
+            from: self.position.clone(),
+            open: self.open.take(),
+        };
+        let limit = self.timeout;
+        self.running = Some(Box::pin(async move {
+            let finished = tokio::time::timeout(limit, job.run(work)).await;
+            finished.unwrap_or_else(|_| {
+                let reason = format!("no answer within {:.0} s (--applyTimeout)", limit.as_secs_f64());
+                Err(Failure::new(Disposition::Retry, "apply changes of a log", reason))
+            })
+        }));
+    }
+
+    /// Waits for the work under way; for ever if there is none. Dropping the future loses nothing.
+    pub(super) async fn finished(&mut self) -> Result<Done, Failure> {
+        let Some(running) = &mut self.running else { return std::future::pending().await };
+        let finished = running.await;
+        self.running = None;
+        let Finished { open, position, done } = finished?;
+        self.open = open;
+        self.position = position;
+        Ok(done)
+    }
+}
+
+/// One piece of work with what it needs.
+struct Job {
+    applier: Arc<FlowApplier>,
+    feed: Arc<FeedName>,
+    epoch: i64,
+    from: Position,
+    open: Option<OpenTransaction>,
+}
+
+impl Job {
+    async fn run(self, work: Work) -> Result<Finished, Failure> {
+        match work {
+            Work::UpTo(taken, to) => self.up_to(taken, to).await,
+            Work::Part(taken) => self.part(taken).await,
+            Work::Nothing(to) => {
+                self.applier.positions().advance(self.advance(&to, None)).await?;
+                Ok(Finished { open: None, position: to, done: Done { moved: true, ..Done::default() } })
+            }
+            Work::Touch => self.touch().await,
+        }
+    }
+
+    fn advance<'a>(&'a self, to: &'a Position, source_time_micros: Option<i64>) -> Advance<'a> {
+        Advance { feed: &self.feed, from: &self.from, to, epoch: self.epoch, source_time_micros }
+    }
+
+    async fn up_to(mut self, taken: Taken, to: Position) -> Result<Finished, Failure> {
+        let written = match self.open.take() {
+            None => self.applier.apply(&taken.nets, self.advance(&to, taken.committed_at_micros)).await?,
+            Some(mut open) => {
+                let written = self.applier.part(&mut open, &taken.nets).await?;
+                self.applier.commit(open, self.advance(&to, taken.committed_at_micros)).await?;
+                written
+            }
+        };
+        Ok(Finished { open: None, position: to, done: done(&taken, &written, true) })
+    }
+
+    async fn part(mut self, taken: Taken) -> Result<Finished, Failure> {
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => self.applier.begin(&self.from, &self.feed, self.epoch).await?,
+        };
+        let written = self.applier.part(&mut open, &taken.nets).await?;
+        let done = done(&taken, &written, false);
+        Ok(Finished { open: Some(open), position: self.from, done })
+    }
+
+    async fn touch(mut self) -> Result<Finished, Failure> {
+        if let Some(open) = &mut self.open {
+            self.applier.touch(open).await?;
+        }
+        Ok(Finished { open: self.open, position: self.from, done: Done::default() })
+    }
+}
+
+fn done(taken: &Taken, written: &Written, moved: bool) -> Done {
+    let table = |net: &TableNet| net.table.id.clone();
+    let missing = taken.nets.iter().zip(&written.missing).filter(|(_, rows)| **rows > 0);
+    Done {
+        moved,
+        transactions: taken.transactions,
+        changes: taken.changes,
+        committed_at_micros: taken.committed_at_micros,
+        missing: missing.map(|(net, rows)| (table(net), *rows)).collect(),
+    }
+}

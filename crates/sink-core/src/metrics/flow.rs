@@ -1,0 +1,105 @@
+//! What the log sources count.
+
+use std::time::Duration;
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
+
+use super::list::{Kind, Metric, TABLE, metric};
+use super::table_labels;
+use crate::flow::status::Phase;
+use crate::model::TableId;
+
+const FEED: &str = "feed";
+
+/// Every metric of the log sources that both share.
+pub const METRICS: &[Metric] = &[
+    metric(
+        "flow_phase",
+        Kind::Gauge,
+        Unit::Count,
+        "feed, phase",
+        "1 for what the feed is doing (connecting, standby, snapshot, streaming, stalled), 0 for the others.",
+    ),
+    metric(
+        "flow_lag_seconds",
+        Kind::Gauge,
+        Unit::Seconds,
+        FEED,
+        "Age of the newest source transaction in the target; 0 while the target has everything that was received.",
+    ),
+    metric(
+        "flow_transactions_total",
+        Kind::Counter,
+        Unit::Count,
+        FEED,
+        "Source transactions that are in the target.",
+    ),
+    metric("flow_changes_total", Kind::Counter, Unit::Count, FEED, "Changes of rows written to the target."),
+    metric(
+        "flow_batches_total",
+        Kind::Counter,
+        Unit::Count,
+        FEED,
+        "Target transactions, or parts of them, that carried changes.",
+    ),
+    metric(
+        "flow_missing_rows_total",
+        Kind::Counter,
+        Unit::Count,
+        TABLE,
+        "Changes of rows that are not in the target, so that there was nothing to change: the target differs.",
+    ),
+    metric(
+        "flow_connects_total",
+        Kind::Counter,
+        Unit::Count,
+        "feed, outcome",
+        "Attempts to open the source's stream.",
+    ),
+];
+
+/// Tells the recorder what each metric means.
+pub fn describe() {
+    for metric in METRICS {
+        match metric.kind {
+            Kind::Counter => describe_counter!(metric.name, metric.unit, metric.help),
+            Kind::Gauge => describe_gauge!(metric.name, metric.unit, metric.help),
+            Kind::Histogram => describe_histogram!(metric.name, metric.unit, metric.help),
+        }
+    }
+}
+
+/// Lets a feed's counters begin at zero.
+pub(crate) fn begin(feed: &str) {
+    for metric in METRICS.iter().filter(|metric| metric.kind == Kind::Counter && metric.labels == FEED) {
+        counter!(metric.name, FEED => feed.to_owned()).increment(0);
+    }
+    set_phase(feed, Phase::Connecting);
+    lag(feed, Duration::ZERO);
+}
+
+pub(crate) fn set_phase(feed: &str, now: Phase) {
+    let phases = [Phase::Connecting, Phase::Standby, Phase::Snapshot, Phase::Streaming, Phase::Stalled];
+    for phase in phases {
+        let value = if phase == now { 1.0 } else { 0.0 };
+        gauge!("flow_phase", FEED => feed.to_owned(), "phase" => phase.as_str()).set(value);
+    }
+}
+
+pub(crate) fn written(feed: &str, transactions: u64, changes: u64) {
+    counter!("flow_transactions_total", FEED => feed.to_owned()).increment(transactions);
+    counter!("flow_changes_total", FEED => feed.to_owned()).increment(changes);
+    counter!("flow_batches_total", FEED => feed.to_owned()).increment(u64::from(changes > 0));
+}
+
+pub(crate) fn missing(table: &TableId, rows: u64) {
+    counter!("flow_missing_rows_total", &table_labels(table)).increment(rows);
+}
+
+pub(crate) fn lag(feed: &str, lag: Duration) {
+    gauge!("flow_lag_seconds", FEED => feed.to_owned()).set(lag.as_secs_f64());
+}
+
+pub(crate) fn connected(feed: &str, outcome: &'static str) {
+    counter!("flow_connects_total", FEED => feed.to_owned(), "outcome" => outcome).increment(1);
+}

@@ -1,0 +1,299 @@
+//! One connection's stream, as steps for the engine.
+
+mod rows;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use sink_core::failure::{Disposition, Failure, Place};
+use sink_core::flow::{Binding, Change, ChangeStream, Position, SourceTable, Step, TableNumber};
+
+use crate::Lsn;
+use crate::assemble::{Assembler, Event};
+use crate::pgoutput::{Begin, Commit, Frame, Keepalive, SourceTime, Status, WalData, decode};
+use crate::position::{is_applied, is_backlog};
+use crate::relations::{KeyFit, Relation};
+use crate::transport::{Stream, TransportError};
+
+const READ: &str = "read the source's stream";
+/// Longest wait for the server to free the slot when we leave.
+const FINISH_LIMIT: Duration = Duration::from_secs(2);
+/// A server that sends nothing at all for so many signs of life of ours is gone.
+const SILENT_SIGNS: u32 = 6;
+
+/// Tables of which older transactions are left out: their copy holds them already. By schema and name, with the
+/// consistent point of the copy.
+pub type SkipBefore = HashMap<(String, String), Lsn>;
+
+/// What a feed leaves out.
+#[derive(Debug, Clone, Default)]
+pub struct Leave {
+    /// Transactions that began before a table's copy.
+    pub before: SkipBefore,
+    /// Transactions that came to the source from another one, by replication.
+    pub with_origin: bool,
+}
+
+struct Bound {
+    relation: Arc<Relation>,
+    binding: Arc<Binding>,
+}
+
+/// A running stream.
+pub struct Feed {
+    stream: Stream,
+    assembler: Assembler,
+    leave: Leave,
+    bound: HashMap<u64, Bound>,
+    /// Descriptions by number, for those that are to be bound.
+    asked: HashMap<u64, Arc<Relation>>,
+    /// Received, and not looked at.
+    held: Option<Frame>,
+    /// A change of a table that is not bound yet.
+    waiting: Option<WalData>,
+    queued: VecDeque<Step>,
+    /// Of the transaction under way.
+    begin: Option<Begin>,
+    /// The transaction under way is left out.
+    skipped: bool,
+    stored: Lsn,
+    acknowledged: Lsn,
+    position: Lsn,
+    behind: bool,
+    patience: Duration,
+    /// Since when nothing has come although we listen.
+    listening_since: Option<Instant>,
+}
+
+impl Feed {
+    /// Follows a stream that was started at the stored position.
+    pub(crate) fn new(stream: Stream, stored: Lsn, leave: Leave, patience: Duration) -> Self {
+        Self {
+            stream,
+            assembler: Assembler::default(),
+            leave,
+            bound: HashMap::new(),
+            asked: HashMap::new(),
+            held: None,
+            waiting: None,
+            queued: VecDeque::new(),
+            begin: None,
+            skipped: false,
+            stored,
+            acknowledged: stored,
+            position: stored,
+            behind: false,
+            patience,
+            listening_since: None,
+        }
+    }
+
+    fn step(&mut self, data: WalData) -> Result<Option<Step>, Failure> {
+        let message = decode(&data.payload).map_err(|e| halt(&e))?;
+        match self.assembler.push(message).map_err(|e| halt(&e))? {
+            Event::Begin(begin) => Ok(Some(self.begin(begin, data.sent_at))),
+            Event::Commit(commit) => Ok(Some(self.commit(commit))),
+            Event::Origin(_) => {
+                self.skipped |= self.leave.with_origin;
+                Ok(None)
+            }
+            Event::Change(relation, _) if self.skips(&relation) => Ok(None),
+            Event::Change(relation, change) => match self.bound_to(&relation) {
+                Some(binding) => {
+                    let change = rows::change(&binding, change)?;
+                    Ok(Some(Step::Change(binding, change)))
+                }
+                None => Ok(Some(self.ask(&relation, data.clone()))),
+            },
+            Event::Truncate(truncated) => {
+                let relations = truncated.relations.iter().filter(|relation| !self.skips(relation));
+                let relations: Vec<_> = relations.cloned().collect();
+                if let Some(unbound) = relations.iter().find(|relation| self.bound_to(relation).is_none()) {
+                    return Ok(Some(self.ask(unbound, data.clone())));
+                }
+                let bindings = relations.iter().filter_map(|relation| self.bound_to(relation));
+                let steps: Vec<_> = bindings.map(|binding| Step::Change(binding, Change::Truncate)).collect();
+                self.queued.extend(steps);
+                Ok(self.queued.pop_front())
+            }
+            // Descriptions are looked at when a change needs them. Messages of applications are theirs.
+            Event::Relation(_) | Event::Type(_) | Event::Message(_) => Ok(None),
+        }
+    }
+
+    fn begin(&mut self, begin: Begin, sent_at: SourceTime) -> Step {
+        self.behind = is_backlog(begin.commit_time, sent_at);
+        self.stream.set_pause(self.behind.then_some(Stream::BACKLOG_PAUSE));
+        self.begin = Some(begin);
+        // A transaction ends behind its commit record, so one whose record begins before the stored position is in.
+        self.skipped = begin.final_lsn < self.stored;
+        Step::Begin
+    }
+
+    fn commit(&mut self, commit: Commit) -> Step {
+        debug_assert!(!self.skipped || self.leave.with_origin || is_applied(commit.end_lsn, self.stored));
+        self.begin = None;
+        self.position = self.position.max(commit.end_lsn);
+        Step::Commit { at_micros: commit.commit_time.unix_micros() }
+    }
+
+    fn keepalive(&mut self, keepalive: Keepalive) -> Step {
+        // Between transactions everything before has been received; inside of one the number means nothing to us.
+        if self.begin.is_none() {
+            self.position = self.position.max(keepalive.wal_end);
+            self.behind = false;
+            self.stream.set_pause(None);
+        }
+        Step::Idle { asked: keepalive.reply_requested }
+    }
+
+    /// Whether the copy of the table holds this transaction, or all of it is left out.
+    fn skips(&self, relation: &Relation) -> bool {
+        let copied = || {
+            let key = (relation.schema.clone(), relation.name.clone());
+            let point = self.leave.before.get(&key);
+            matches!((point, self.begin), (Some(point), Some(begin)) if begin.final_lsn < *point)
+        };
+        self.skipped || (!self.leave.before.is_empty() && copied())
+    }
+
+    fn bound_to(&self, relation: &Arc<Relation>) -> Option<Arc<Binding>> {
+        let bound = self.bound.get(&u64::from(relation.oid.0))?;
+        Arc::ptr_eq(&bound.relation, relation).then(|| Arc::clone(&bound.binding))
+    }
+
+    fn ask(&mut self, relation: &Arc<Relation>, data: WalData) -> Step {
+        let number = u64::from(relation.oid.0);
+        self.asked.insert(number, Arc::clone(relation));
+        self.waiting = Some(data);
+        let columns = relation.columns.iter().map(|column| column.name.clone()).collect();
+        let (schema, name) = (relation.schema.clone(), relation.name.clone());
+        Step::Table(TableNumber(number), SourceTable { schema, name, columns })
+    }
+
+    async fn send(&mut self, reply_requested: bool) -> Result<(), Failure> {
+        let status = Status { reply_requested, ..Status::at(self.acknowledged, now()) };
+        self.stream.send_status(status).await.map_err(|e| failed(READ, e))
+    }
+}
+
+impl ChangeStream for Feed {
+    fn try_next(&mut self) -> Result<Option<Step>, Failure> {
+        loop {
+            if let Some(step) = self.queued.pop_front() {
+                return Ok(Some(step));
+            }
+            let data = match self.waiting.take() {
+                Some(data) => data,
+                None => {
+                    let held = self.held.take();
+                    let frame = match held {
+                        Some(frame) => Some(frame),
+                        None => self.stream.try_next().map_err(|e| failed(READ, e))?,
+                    };
+                    match frame {
+                        None => return Ok(None),
+                        Some(Frame::Keepalive(keepalive)) => return Ok(Some(self.keepalive(keepalive))),
+                        Some(Frame::Wal(data)) => data,
+                    }
+                }
+            };
+            if let Some(step) = self.step(data)? {
+                return Ok(Some(step));
+            }
+        }
+    }
+
+    async fn ready(&mut self) -> Result<(), Failure> {
+        if self.held.is_none() {
+            self.listening_since.get_or_insert_with(Instant::now);
+            self.held = Some(self.stream.next().await.map_err(|e| failed(READ, e))?);
+            self.listening_since = None;
+        }
+        Ok(())
+    }
+
+    fn bind(&mut self, table: TableNumber, binding: Arc<Binding>) -> Result<(), Failure> {
+        let Some(relation) = self.asked.remove(&table.0) else { return Ok(()) };
+        let key: Vec<&str> = binding.key_sources().map(|at| relation.columns[at].name.as_str()).collect();
+        check_key(&relation, &key)
+            .map_err(|failure| failure.at(Place { table: Some(binding.table().id.clone()), ..Place::default() }))?;
+        self.bound.insert(table.0, Bound { relation, binding });
+        Ok(())
+    }
+
+    fn forget_bindings(&mut self) {
+        self.bound.clear();
+    }
+
+    fn position(&self) -> Position {
+        Position::new(self.position.to_string())
+    }
+
+    fn is_behind(&self) -> bool {
+        self.behind
+    }
+
+    async fn acknowledge(&mut self, position: &Position) -> Result<(), Failure> {
+        let lsn: Lsn = position.as_str().parse().map_err(|e| halt(&e))?;
+        self.acknowledged = self.acknowledged.max(lsn);
+        self.send(false).await
+    }
+
+    fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    async fn keep_alive(&mut self) -> Result<(), Failure> {
+        let silent = self.listening_since.map_or(Duration::ZERO, |since| since.elapsed());
+        if silent > self.patience * SILENT_SIGNS {
+            let reason = "the source has sent nothing for too long, not even an answer; connecting anew";
+            return Err(Failure::new(Disposition::Retry, READ, reason));
+        }
+        self.send(silent >= self.patience).await
+    }
+
+    async fn finish(self) {
+        let last = Status::at(self.acknowledged, now());
+        // The server frees the slot anyway when it finds us gone.
+        if let Err(error) = self.stream.finish(last, FINISH_LIMIT).await {
+            tracing::debug!(%error, "the stream did not end in good order");
+        }
+    }
+}
+
+/// Whether rows of a relation can be found again by a key of these columns.
+fn check_key(relation: &Relation, key: &[&str]) -> Result<(), Failure> {
+    let names = |names: &[String]| names.join(", ");
+    let reason = match relation.key_fit(key) {
+        KeyFit::Covered | KeyFit::WholeRow | KeyFit::InsertOnly => return Ok(()),
+        KeyFit::ChangesUnseen(columns) => format!(
+            "the source can change {} of the target's key without sending the old value, as its replica identity is \
+             another; run on the source: ALTER TABLE {}.{} REPLICA IDENTITY DEFAULT (or FULL)",
+            names(&columns),
+            crate::transport::identifier(&relation.schema),
+            crate::transport::identifier(&relation.name)
+        ),
+        KeyFit::NotSent(columns) => format!(
+            "the source does not send {} of the target's key; add it to the publication's column list",
+            names(&columns)
+        ),
+    };
+    Err(Failure::new(Disposition::Halt, "match the replica identity with the target's key", reason))
+}
+
+fn now() -> SourceTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    SourceTime::from_unix_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+fn halt(error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure::new(Disposition::Halt, READ, sink_core::failure::chain(error))
+}
+
+/// A failure of the transport, with what to do about it.
+pub(crate) fn failed(operation: &'static str, error: TransportError) -> Failure {
+    let place = Place { sqlstate: error.sqlstate().map(str::to_owned), ..Place::default() };
+    Failure::new(error.disposition(), operation, error).at(place)
+}

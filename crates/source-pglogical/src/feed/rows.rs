@@ -1,0 +1,85 @@
+//! Rows of the stream as changes of the target. Pure.
+
+use sink_core::failure::{Disposition, Failure, Place};
+use sink_core::flow::{Binding, Change, Row, Value};
+
+use crate::assemble::{OldValues, RowChange};
+use crate::pgoutput::Value as Sent;
+
+const READ: &str = "read a change of the source";
+
+/// A change of one row.
+///
+/// # Errors
+/// If the row cannot be found again in the target by what was sent.
+pub(super) fn change(binding: &Binding, change: RowChange<'_>) -> Result<Change, Failure> {
+    match change {
+        RowChange::Insert(new) => {
+            let new = values(binding, &new, None)?;
+            Ok(Change::Insert { key: key(binding, &new)?, row: binding.row(&new) })
+        }
+        RowChange::Update(None, new) => {
+            let new = values(binding, &new, None)?;
+            Ok(Change::Update { key: key(binding, &new)?, row: binding.row(&new) })
+        }
+        RowChange::Update(Some(old), new) => update(binding, &old, &new),
+        RowChange::Delete(OldValues::Identity(old) | OldValues::Row(old)) => {
+            let old = values(binding, &old, None)?;
+            Ok(Change::Delete { key: key(binding, &old)? })
+        }
+    }
+}
+
+fn update(binding: &Binding, old: &OldValues<'_>, new: &[Sent<'_>]) -> Result<Change, Failure> {
+    let (before, whole) = match old {
+        OldValues::Identity(row) => (row, false),
+        OldValues::Row(row) => (row, true),
+    };
+    let from = key(binding, &values(binding, before, None)?)?;
+    // A value that is stored out of line and was not touched is sent with the whole old row, if that is sent at all.
+    let mut filled = new.to_vec();
+    if whole {
+        fill(&mut filled, before, 0..new.len());
+    } else {
+        fill(&mut filled, before, binding.key_sources());
+    }
+    let new = values(binding, &filled, Some(whole))?;
+    let (to, row) = (key(binding, &new)?, binding.row(&new));
+    Ok(if from == to { Change::Update { key: to, row } } else { Change::Rekey { from, to, row } })
+}
+
+fn fill<'a>(row: &mut [Sent<'a>], from: &[Sent<'a>], at: impl Iterator<Item = usize>) {
+    for at in at {
+        if let (Some(value @ Sent::Unchanged), Some(old)) = (row.get_mut(at), from.get(at)) {
+            *value = *old;
+        }
+    }
+}
+
+fn values<'a>(binding: &Binding, sent: &[Sent<'a>], whole: Option<bool>) -> Result<Vec<Value<'a>>, Failure> {
+    let value = |sent: &Sent<'a>| match sent {
+        Sent::Null => Ok(Value::Null),
+        Sent::Unchanged if whole == Some(true) => {
+            Err(refuse(binding, "a whole old row lacks a value that is stored out of line"))
+        }
+        Sent::Unchanged => Ok(Value::Absent),
+        Sent::Text(text) => Ok(Value::Text(text)),
+        Sent::Binary(_) => Err(refuse(binding, "a value came in binary form, which was not asked for")),
+    };
+    sent.iter().map(value).collect()
+}
+
+fn key(binding: &Binding, values: &[Value<'_>]) -> Result<Row, Failure> {
+    binding.key(values).ok_or_else(|| {
+        refuse(
+            binding,
+            "a column of the target's key is NULL or was not sent; make the primary keys of both sides the same, or \
+             set REPLICA IDENTITY FULL on the source table",
+        )
+    })
+}
+
+fn refuse(binding: &Binding, reason: &str) -> Failure {
+    let place = Place { table: Some(binding.table().id.clone()), ..Place::default() };
+    Failure::new(Disposition::Halt, READ, reason).at(place)
+}
