@@ -33,6 +33,7 @@ mod immediate;
 mod immediate_chaos;
 mod names;
 mod operate;
+mod pglogical;
 mod pgoutput;
 mod pgoutput_session;
 mod pgoutput_values;
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
         on_both(immediate_chaos::all()),
         on_both(names::all()),
         operate::all(),
+        pglogical::all(),
         pgoutput::all(),
         pgoutput_session::all(),
         pgoutput_values::all(),

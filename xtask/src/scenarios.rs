@@ -14,7 +14,7 @@ use crate::{RunArgs, ServerArgs, cargo};
 pub(crate) fn itest(args: &RunArgs, filter: &[String]) -> Result<Option<String>> {
     let servers = Servers::get(&args.servers)?;
     servers.print();
-    cargo::run(cargo::cargo().args(["build", "-p", "cdc-webhook", "-p", "tests"]))?;
+    cargo::run(cargo::cargo().args(["build", "-p", "cdc-webhook", "-p", "cdc-pglogical", "-p", "tests"]))?;
 
     let mut command = cargo::cargo();
     command.args(["test", "-p", "tests", "--test", "itest"]);
@@ -42,7 +42,7 @@ pub(crate) fn itest(args: &RunArgs, filter: &[String]) -> Result<Option<String>>
 pub(crate) fn program(name: &str, servers: &ServerArgs, args: &[String]) -> Result<()> {
     let servers = Servers::get(servers)?;
     servers.print();
-    cargo::run(cargo::cargo().args(["build", "--release", "-p", "cdc-webhook"]))?;
+    cargo::run(cargo::cargo().args(["build", "--release", "-p", "cdc-webhook", "-p", "cdc-pglogical"]))?;
     let mut command = cargo::cargo();
     command.args(["run", "--release", "-p", "tests", "--bin", name, "--"]).args(args);
     environment(&mut command, &servers, "release")?;

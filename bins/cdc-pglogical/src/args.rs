@@ -104,10 +104,12 @@ impl StartArgs {
 
     /// The target, with the database of `--targetDB` in place of the one in the connection string.
     pub(crate) fn target(&self) -> anyhow::Result<TargetConfig> {
-        let missing = || anyhow!("--targetConn is missing: the target's connection string, postgresql://user@host/");
+        let missing =
+            || anyhow!("--targetConn is missing: the target's connection string, postgresql://user@host/");
         let text = self.target.target_conn.as_ref().ok_or_else(missing)?;
         // The parser's message may quote the URL, password and all.
-        let mut url = Url::parse(text.expose()).map_err(|_| anyhow!("--targetConn is not a connection string"))?;
+        let mut url =
+            Url::parse(text.expose()).map_err(|_| anyhow!("--targetConn is not a connection string"))?;
         if let Some(database) = &self.target.target_db {
             url.set_path(database);
         }

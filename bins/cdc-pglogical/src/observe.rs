@@ -33,7 +33,7 @@ pub(crate) fn answers(
         health: Box::new(move || healthz(Arc::clone(&target))),
         ready: Box::new(move || {
             let state = state(&ready);
-            let running = ready.state().phase != Phase::Stalled;
+            let running = matches!(ready.state().phase, Phase::Streaming | Phase::Snapshot | Phase::Standby);
             let code = if running { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             Box::pin(std::future::ready((code, format!("{state:#}\n"))))
         }),

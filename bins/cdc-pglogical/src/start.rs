@@ -63,7 +63,11 @@ pub(crate) async fn start(args: StartArgs, settings: &[Setting], log: LogHandle)
         let (leases, stop) = (Arc::clone(&leases), leases_stop.clone());
         async move { leases.keep(stop).await }
     });
-    background.spawn(stop.clone().run_until_cancelled_owned(reload(signals.reloads(), log, Arc::clone(&target))));
+    background.spawn(stop.clone().run_until_cancelled_owned(reload(
+        signals.reloads(),
+        log,
+        Arc::clone(&target),
+    )));
     background.spawn(stop.clone().run_until_cancelled_owned(watch_schema(Arc::clone(&target))));
 
     let supervisor = Supervisor {

@@ -122,8 +122,7 @@ impl LogSource for SlotSource {
         check_resume(from, &by, &state).map_err(|refused| Failure::new(Disposition::Halt, OPEN, refused))?;
         let patience = session.wal_sender_timeout(LIMIT).await.map_err(|e| failed(OPEN, e))?;
         let patience = status_interval(self.status_interval, patience);
-        let request =
-            StartRequest { slot: self.slot.clone(), from, publications: self.publications.clone() };
+        let request = StartRequest { slot: self.slot.clone(), from, publications: self.publications.clone() };
         let stream = session.start(&request, LIMIT).await.map_err(|e| failed(OPEN, e))?;
         Ok(Feed::new(stream, from, self.leave.clone(), patience))
     }
@@ -131,7 +130,8 @@ impl LogSource for SlotSource {
 
 fn lsn(position: &Position) -> Result<Lsn, Failure> {
     position.as_str().parse().map_err(|_| {
-        let reason = "the stored position is not one of PostgreSQL; this feed's name is used for another source";
+        let reason =
+            "the stored position is not one of PostgreSQL; this feed's name is used for another source";
         Failure::new(Disposition::Halt, OPEN, reason)
     })
 }

@@ -5,9 +5,11 @@
 //! * [`Driver`]: carries the requests of a simulated feed to one or more running processes;
 //! * [`Target`]: reads the target and compares it with the oracle;
 //! * [`Poller`]: reads invariants and whole snapshots on a connection of its own, throughout a run;
-//! * [`replication`]: a PostgreSQL source, and its stream in words.
+//! * [`replication`]: a PostgreSQL source, and its stream in words;
+//! * [`pair`]: a PostgreSQL source, a target, and `cdc-pglogical` between them.
 
 mod driver;
+pub(crate) mod pair;
 mod poller;
 pub(crate) mod replication;
 mod routes;

@@ -71,6 +71,13 @@ impl Service {
         self
     }
 
+    /// The flag that takes the address to listen on, instead of `--bindAddr`.
+    #[must_use]
+    pub fn bind_flag(mut self, flag: &str) -> Service {
+        flag.clone_into(&mut self.bind_flag);
+        self
+    }
+
     /// Path whose answer 200 means ready, instead of [`READY_PATH`].
     #[must_use]
     pub fn ready_path(mut self, path: &str) -> Service {

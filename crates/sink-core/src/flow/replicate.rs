@@ -99,7 +99,18 @@ impl<S: ChangeStream> Replication<S> {
         status: Arc<FlowStatus>,
     ) -> Self {
         let batch = Batch::new(config.limits);
-        Self { stream, batch, writer, tables, config, status, unbound: None, stored_at: Instant::now(), asked: false, answer: false }
+        Self {
+            stream,
+            batch,
+            writer,
+            tables,
+            config,
+            status,
+            unbound: None,
+            stored_at: Instant::now(),
+            asked: false,
+            answer: false,
+        }
     }
 
     /// Carries changes until told to stop, or something breaks. Whatever was not stored in the target by then comes
@@ -169,7 +180,9 @@ impl<S: ChangeStream> Replication<S> {
             if self.batch.is_full() || wanted {
                 self.writer.start(Work::Part(self.batch.take()));
             }
-        } else if self.writer.is_open() || wanted || self.batch.is_due(self.stream.is_behind(), Instant::now())
+        } else if self.writer.is_open()
+            || wanted
+            || self.batch.is_due(self.stream.is_behind(), Instant::now())
         {
             let position = self.stream.position();
             self.writer.start(Work::UpTo(self.batch.take(), position));

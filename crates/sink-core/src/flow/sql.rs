@@ -8,14 +8,14 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Row as _};
 
-use super::store::{PositionStore, bind_advance};
 use super::position::{FeedName, Position};
+use super::store::{PositionStore, bind_advance};
 use super::{Advance, TableNet};
 use crate::failure::{Disposition, Failure};
 use crate::target::dialect::positions::{self, ADVANCE_PARAMS};
 use crate::target::dialect::postgres::changes;
-use crate::target::pool::failure;
 use crate::target::pool::Connection;
+use crate::target::pool::failure;
 use crate::target::{Database, Product};
 
 /// Most parameters of a statement, by the protocol.
@@ -135,7 +135,12 @@ impl FlowApplier {
     ///
     /// # Errors
     /// `Fenced` if the position does not stand at `from` in this epoch; otherwise as [`Self::apply`].
-    pub async fn begin(&self, from: &Position, feed: &FeedName, epoch: i64) -> Result<OpenTransaction, Failure> {
+    pub async fn begin(
+        &self,
+        from: &Position,
+        feed: &FeedName,
+        epoch: i64,
+    ) -> Result<OpenTransaction, Failure> {
         let fail = |e| failure(APPLY, e);
         let mut held = self.connection().await?;
         // From here on, whatever happens to us ends the transaction: the connection is closed, not kept.
@@ -193,10 +198,8 @@ impl FlowApplier {
     /// As [`Self::apply`].
     pub async fn commit(&self, mut tx: OpenTransaction, advance: Advance<'_>) -> Result<(), Failure> {
         let connection = &mut tx.held.connection;
-        let fence = bind_advance(
-            sqlx::query(AssertSqlSafe(positions::advance(self.database.area()))),
-            advance,
-        );
+        let fence =
+            bind_advance(sqlx::query(AssertSqlSafe(positions::advance(self.database.area()))), advance);
         let done = async {
             let moved = fence.execute(&mut **connection).await?.rows_affected() == 1;
             if moved {

@@ -143,7 +143,9 @@ impl FlowStatus {
 }
 
 fn lag(state: &FlowState, now: SystemTime) -> Duration {
-    let Some(committed) = state.committed_at_micros.filter(|_| state.outstanding) else { return Duration::ZERO };
+    let Some(committed) = state.committed_at_micros.filter(|_| state.outstanding) else {
+        return Duration::ZERO;
+    };
     let committed = Duration::from_micros(u64::try_from(committed).unwrap_or(0));
     now.duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(committed)
 }

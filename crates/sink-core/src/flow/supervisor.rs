@@ -110,7 +110,9 @@ impl<S: LogSource> Supervisor<S> {
         match result {
             Ok(()) if stop.is_cancelled() => Attempt::Stopped,
             Ok(()) => Attempt::LostLease,
-            Err(Broken::Target(failure)) if failure.disposition() == Disposition::Fenced => Attempt::LostLease,
+            Err(Broken::Target(failure)) if failure.disposition() == Disposition::Fenced => {
+                Attempt::LostLease
+            }
             Err(broken) => Attempt::Failed(broken),
         }
     }

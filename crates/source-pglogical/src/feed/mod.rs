@@ -217,8 +217,9 @@ impl ChangeStream for Feed {
     fn bind(&mut self, table: TableNumber, binding: Arc<Binding>) -> Result<(), Failure> {
         let Some(relation) = self.asked.remove(&table.0) else { return Ok(()) };
         let key: Vec<&str> = binding.key_sources().map(|at| relation.columns[at].name.as_str()).collect();
-        check_key(&relation, &key)
-            .map_err(|failure| failure.at(Place { table: Some(binding.table().id.clone()), ..Place::default() }))?;
+        check_key(&relation, &key).map_err(|failure| {
+            failure.at(Place { table: Some(binding.table().id.clone()), ..Place::default() })
+        })?;
         self.bound.insert(table.0, Bound { relation, binding });
         Ok(())
     }
