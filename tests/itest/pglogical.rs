@@ -1,13 +1,22 @@
 //! `cdc-pglogical` between two real servers: the everyday cases.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
+use tests::harness::process::ServiceProcess;
 use tests::harness::runner::{Ctx, Need, Scenario, scenario};
+use tests::harness::wait;
 
 use crate::support::pair::Pair;
 
 /// The scenarios of this file.
 pub(crate) fn all() -> Vec<Scenario> {
-    vec![scenario("pglogical_changes_arrive", &[Need::Postgres, Need::PostgresBinaries], changes_arrive)]
+    const NEEDS: &[Need] = &[Need::Postgres, Need::PostgresBinaries];
+    vec![
+        scenario("pglogical_changes_arrive", NEEDS, changes_arrive),
+        scenario("pglogical_immediate_mode_ends_equal", NEEDS, immediate),
+        scenario("pglogical_backfill_ends_by_itself", NEEDS, backfill),
+    ]
 }
 
 async fn changes_arrive(ctx: Ctx) -> Result<()> {
@@ -20,7 +29,7 @@ async fn changes_arrive(ctx: Ctx) -> Result<()> {
         .await?;
     pair.caught_up().await?;
     pair.same(&["public.t"]).await?;
-    let status = process.terminate(std::time::Duration::from_secs(10)).await?;
+    let status = process.terminate(SOON).await?;
     ensure!(status == Some(0), "ended with {status:?}");
 
     // What happens meanwhile is carried by the next process.
@@ -30,4 +39,68 @@ async fn changes_arrive(ctx: Ctx) -> Result<()> {
     pair.same(&["public.t"]).await?;
     ensure!(process.unexpected_lines(&[])?.is_empty(), "{:?}", process.unexpected_lines(&[])?);
     Ok(())
+}
+
+/// Rows of many keys, among them keys that change, written by several connections.
+async fn immediate(ctx: Ctx) -> Result<()> {
+    let pair = Pair::start(&ctx, TWO_TABLES).await?;
+    pair.publish("FOR ALL TABLES").await?;
+    let mut process =
+        ServiceProcess::start(pair.service().args(["--immediate", "--fanShards", "4"]), pair.folder())
+            .await?;
+    pair.origin.execute(LOAD).await?;
+    pair.caught_up().await?;
+    pair.same(&["public.a", "public.b"]).await?;
+    ensure!(is_torn(&pair).await?, "the target is not noted as torn");
+
+    // Without the flag, transactions are kept together again as soon as nothing lies beyond the position.
+    process.terminate(SOON).await?;
+    pair.origin
+        .execute("UPDATE a SET v = v + 1; INSERT INTO b SELECT i, 1 FROM generate_series(50001, 50100) i")
+        .await?;
+    process = pair.run().await?;
+    pair.caught_up().await?;
+    wait::eventually(SOON, "transactions are kept together", async || {
+        ensure!(!is_torn(&pair).await?, "still torn");
+        Ok::<_, anyhow::Error>(())
+    })
+    .await?;
+    pair.same(&["public.a", "public.b"]).await?;
+    ensure!(process.unexpected_lines(&[])?.is_empty(), "{:?}", process.unexpected_lines(&[])?);
+    Ok(())
+}
+
+/// A feed that is far behind does not keep transactions together, until it has come close.
+async fn backfill(ctx: Ctx) -> Result<()> {
+    let pair = Pair::start(&ctx, TWO_TABLES).await?;
+    pair.publish("FOR ALL TABLES").await?;
+    pair.origin.execute(LOAD).await?;
+    let process =
+        ServiceProcess::start(pair.service().args(["--backfillWindow", "1h"]), pair.folder()).await?;
+    pair.caught_up().await?;
+    pair.same(&["public.a", "public.b"]).await?;
+    wait::eventually(SOON, "transactions are kept together", async || {
+        ensure!(!is_torn(&pair).await?, "still torn");
+        Ok::<_, anyhow::Error>(())
+    })
+    .await?;
+    let log = std::fs::read_to_string(process.log())?;
+    ensure!(log.contains("keeping transactions together"), "it never said so");
+    pair.origin.execute("UPDATE a SET v = -v").await?;
+    pair.caught_up().await?;
+    pair.same(&["public.a"]).await?;
+    ensure!(!is_torn(&pair).await?, "torn by a feed that is not behind");
+    Ok(())
+}
+
+const TWO_TABLES: &str = "CREATE TABLE a (id int PRIMARY KEY, v int NOT NULL, pad text); CREATE TABLE b (id int PRIMARY KEY, a int)";
+const LOAD: &str = "INSERT INTO a SELECT i, i, repeat('x', 50) FROM generate_series(1, 30000) i; \
+                    INSERT INTO b SELECT i, i FROM generate_series(1, 30000) i; \
+                    UPDATE a SET v = v + 1 WHERE id % 2 = 0; DELETE FROM b WHERE id % 5 = 0; \
+                    UPDATE b SET id = -id WHERE id % 7 = 0";
+const SOON: Duration = Duration::from_secs(20);
+
+async fn is_torn(pair: &Pair) -> Result<bool> {
+    let mut target = pair.target.connect().await?;
+    Ok(sqlx::query_scalar("SELECT torn FROM _cdc_sink.positions").fetch_one(&mut target).await?)
 }

@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use sink_core::flow::{FlowConfig, Limits, OnTruncate};
+use sink_core::flow::{FlowConfig, Limits, Mode, OnTruncate};
 use sink_core::model::Ident;
 use sink_core::target::TargetConfig;
 use sink_service::feed_args::{FeedArgs, FeedTargetArgs, TruncatePolicy};
@@ -125,8 +125,16 @@ impl StartArgs {
     }
 
     pub(crate) fn flow(&self) -> FlowConfig {
+        let window = self.feed.backfill_window;
+        let mode = match (self.feed.immediate, window.is_zero()) {
+            (true, _) => Mode::Immediate,
+            (false, true) => Mode::Transactional,
+            (false, false) => Mode::Backfill { window },
+        };
         let bytes = usize::try_from(self.feed.bytes_in_flight).unwrap_or(usize::MAX) / BATCH_SHARE;
         FlowConfig {
+            mode,
+            shards: usize::try_from(self.feed.fan_shards).unwrap_or(1),
             limits: Limits { bytes, ..Limits::default() },
             apply_timeout: self.feed.apply_timeout,
             standby_timeout: self.feed.standby_timeout,

@@ -78,6 +78,7 @@ fn state(status: &FlowStatus) -> Value {
     json!({
         "feed": status.feed(),
         "phase": state.phase.as_str(),
+        "transactions_apart": state.apart,
         "position": state.position.map(|position| position.to_string()),
         "lag_seconds": status.lag().as_secs_f64(),
         "outstanding": state.outstanding,

@@ -124,7 +124,7 @@ impl LogSource for SlotSource {
         let patience = status_interval(self.status_interval, patience);
         let request = StartRequest { slot: self.slot.clone(), from, publications: self.publications.clone() };
         let stream = session.start(&request, LIMIT).await.map_err(|e| failed(OPEN, e))?;
-        Ok(Feed::new(stream, from, self.leave.clone(), patience))
+        Ok(Feed::new(stream, (from, state.end_of_log), self.leave.clone(), patience))
     }
 }
 

@@ -5,8 +5,10 @@
 //! supervisor: lease, connect, try again
 //!   └─ replicate: the loop ── stream (the source) ─► batch ─► fold ─► writer ─► sql, with the position
 //!                             tables: which target a table goes to
+//!                             apart: over several connections, where transactions need not be kept together
 //! ```
 
+mod apart;
 mod batch;
 pub mod change;
 pub mod fold;
@@ -23,7 +25,7 @@ mod writer;
 pub use change::{Binding, Change, Row, Value};
 pub use fold::{Folder, Limits, Origin, Outcome, TableNet};
 pub use position::{Advance, FeedName, Happened, Position, Stored};
-pub use replicate::{FlowConfig, OnTruncate};
+pub use replicate::{FlowConfig, Mode, OnTruncate};
 pub use sql::{FlowApplier, Written};
 pub use status::{FlowStatus, Phase};
 pub use store::PositionStore;

@@ -54,6 +54,10 @@ pub struct Stored {
     pub epoch: i64,
     /// Which source the position belongs to, as the JSON text of the target.
     pub source_identity: String,
+    /// Rows from beyond the position may be in the target: it was written without keeping transactions together.
+    pub torn: bool,
+    /// When the newest transaction up to here was committed at the source, in microseconds since 1970.
+    pub source_time_micros: Option<i64>,
 }
 
 /// One step of a feed.
@@ -107,6 +111,8 @@ mod tests {
             position: Position::new(position),
             epoch,
             source_identity: "{}".into(),
+            torn: false,
+            source_time_micros: None,
         };
         assert_eq!(advance.happened(Some(&stored("2", 7))), Happened::Done);
         assert_eq!(advance.happened(Some(&stored("1", 7))), Happened::NotDone);

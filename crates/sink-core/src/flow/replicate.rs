@@ -10,7 +10,7 @@
 //! and the socket. Nothing is acknowledged that is not stored in the target.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -18,10 +18,11 @@ use tokio_util::sync::CancellationToken;
 use super::batch::Batch;
 use super::change::{Binding, Change};
 use super::fold::Limits;
+use super::position::Stored;
 use super::status::FlowStatus;
 use super::stream::{ChangeStream, SourceTable, Step, TableNumber};
 use super::tables::Tables;
-use super::writer::{Done, Work, Writer};
+use super::writer::{Done, Manner, Work, Writer};
 use crate::failure::{Disposition, Failure, Place};
 
 /// Most steps taken in before others have their turn.
@@ -40,9 +41,27 @@ pub enum OnTruncate {
     Apply,
 }
 
+/// Whether transactions are kept together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Always.
+    Transactional,
+    /// Never.
+    Immediate,
+    /// Not while the target is further behind than this when the stream is opened, and until it is not any more.
+    Backfill {
+        /// How far.
+        window: Duration,
+    },
+}
+
 /// How a feed is carried.
 #[derive(Debug, Clone, Copy)]
 pub struct FlowConfig {
+    /// Whether transactions are kept together.
+    pub mode: Mode,
+    /// Connections that write at the same time while they are not; at least 1.
+    pub shards: usize,
     /// How large batches grow.
     pub limits: Limits,
     /// Longest time for one piece of work at the target.
@@ -77,6 +96,22 @@ pub(super) struct Replication<S> {
     asked: bool,
     /// It waits for the answer.
     answer: bool,
+    /// What is written last ends with a transaction, and where.
+    boundary: Option<Boundary>,
+}
+
+/// The end of a transaction to which the target has been written.
+#[derive(Debug, Clone, Copy)]
+struct Boundary {
+    /// Everything that the source had when the stream was opened is before it.
+    past_opening: bool,
+}
+
+/// How long ago something was committed; for ever ago if nothing was.
+fn age(micros: Option<i64>) -> Duration {
+    let Some(micros) = micros.and_then(|micros| u64::try_from(micros).ok()) else { return Duration::MAX };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    now.saturating_sub(Duration::from_micros(micros))
 }
 
 /// Why reading stopped for the moment.
@@ -93,15 +128,24 @@ enum Paused {
 impl<S: ChangeStream> Replication<S> {
     pub(super) fn new(
         stream: S,
-        writer: Writer,
+        (mut writer, stored): (Writer, &Stored),
         tables: Tables,
         config: FlowConfig,
         status: Arc<FlowStatus>,
     ) -> Self {
-        let batch = Batch::new(config.limits);
+        let apart = match config.mode {
+            // What was written before the process ended must not be taken back in the sight of readers.
+            Mode::Transactional => stored.torn,
+            Mode::Immediate => true,
+            Mode::Backfill { window } => stored.torn || age(stored.source_time_micros) > window,
+        };
+        if apart {
+            writer.set_manner(Manner::Apart { shards: config.shards });
+        }
+        status.set_apart(apart);
         Self {
             stream,
-            batch,
+            batch: Batch::new(config.limits),
             writer,
             tables,
             config,
@@ -110,7 +154,13 @@ impl<S: ChangeStream> Replication<S> {
             stored_at: Instant::now(),
             asked: false,
             answer: false,
+            boundary: Some(Boundary { past_opening: false }),
         }
+    }
+
+    /// Whether anything was received that the target does not have.
+    fn is_outstanding(&self) -> bool {
+        self.writer.is_busy() || self.batch.is_inside() || !self.batch.is_empty()
     }
 
     /// Carries changes until told to stop, or something breaks. Whatever was not stored in the target by then comes
@@ -120,6 +170,7 @@ impl<S: ChangeStream> Replication<S> {
         alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let paused = self.take_in()?;
+            self.mend();
             self.write();
             if std::mem::take(&mut self.answer) {
                 // With what is stored by now; what is about to be stored follows.
@@ -178,6 +229,7 @@ impl<S: ChangeStream> Replication<S> {
         let wanted = self.unbound.is_some() && !self.batch.is_empty();
         if self.batch.is_inside() {
             if self.batch.is_full() || wanted {
+                self.boundary = None;
                 self.writer.start(Work::Part(self.batch.take()));
             }
         } else if self.writer.is_open()
@@ -185,6 +237,7 @@ impl<S: ChangeStream> Replication<S> {
             || self.batch.is_due(self.stream.is_behind(), Instant::now())
         {
             let position = self.stream.position();
+            self.boundary = Some(Boundary { past_opening: self.stream.is_past_opening() });
             self.writer.start(Work::UpTo(self.batch.take(), position));
         } else if self.batch.is_empty() {
             self.store_idle();
@@ -198,7 +251,28 @@ impl<S: ChangeStream> Replication<S> {
         let due = self.asked || self.stored_at.elapsed() >= self.config.standby_timeout;
         if due && position != *self.writer.position() {
             self.batch.take();
+            self.boundary = Some(Boundary { past_opening: self.stream.is_past_opening() });
             self.writer.start(Work::Nothing(position));
+        }
+    }
+
+    /// Keeps transactions together again, as soon as the target holds whole ones and nothing beyond its position.
+    fn mend(&mut self) {
+        let apart = matches!(self.writer.manner(), Manner::Apart { .. });
+        let Some(boundary) = self.boundary.filter(|_| apart && !self.writer.is_busy()) else { return };
+        let current = !self.is_outstanding() && self.stream.is_past_opening();
+        let near = match self.config.mode {
+            Mode::Immediate => false,
+            Mode::Transactional => true,
+            Mode::Backfill { window } => current || age(self.status.state().committed_at_micros) <= window,
+        };
+        if near && (current || boundary.past_opening || !self.writer.is_torn()) {
+            tracing::info!(feed = self.status.feed(), position = %self.writer.position(), "keeping transactions together");
+            self.writer.set_manner(Manner::Together);
+            self.status.set_apart(false);
+            if self.writer.is_torn() {
+                self.writer.start(Work::Mend);
+            }
         }
     }
 
@@ -219,8 +293,7 @@ impl<S: ChangeStream> Replication<S> {
         if self.writer.is_open() && !self.writer.is_busy() {
             self.writer.start(Work::Touch);
         }
-        let outstanding = self.writer.is_busy() || self.batch.is_inside() || !self.batch.is_empty();
-        self.status.breathe(outstanding);
+        self.status.breathe(self.is_outstanding());
         self.stream.keep_alive().await.map_err(Broken::Source)
     }
 

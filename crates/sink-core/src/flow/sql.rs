@@ -216,6 +216,61 @@ impl FlowApplier {
         self.positions.after(advance, error, APPLY).await
     }
 
+    /// Writes rows without moving the position, if the epoch is still the newest. What the position says is unchanged, so
+    /// the same rows may be written again.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub async fn write_apart(
+        &self,
+        nets: &[TableNet],
+        feed: &FeedName,
+        epoch: i64,
+    ) -> Result<Written, Failure> {
+        let mut held = self.connection().await?;
+        let statement = changes::statement_in_epoch(self.database.area(), nets);
+        let query = sqlx::query(AssertSqlSafe(statement.sql)).bind(&feed.feed).bind(&feed.scope).bind(epoch);
+        let answered = answer(bound(query, statement.arrays).fetch_one(&mut *held.connection).await);
+        match answered {
+            Ok(Some(written)) => {
+                self.hold(held);
+                Ok(written)
+            }
+            Ok(None) => Err(Failure::fenced(APPLY)),
+            Err(error) => Err(error.in_database(self.database.name())),
+        }
+    }
+
+    /// As [`Self::write_apart`], letting unique values move between rows.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub async fn write_apart_as_one(
+        &self,
+        nets: &[TableNet],
+        feed: &FeedName,
+        epoch: i64,
+    ) -> Result<Written, Failure> {
+        let refused = match self.write_apart(nets, feed, epoch).await {
+            Err(error) if error.sqlstate() == Some(UNIQUE_VIOLATION) => error,
+            other => return other,
+        };
+        let Some(clear) = changes::clear(nets) else { return Err(refused) };
+        let fail = |e| failure(APPLY, e).in_database(self.database.name());
+        let mut held = self.connection().await?;
+        let mut tx = held.connection.begin().await.map_err(fail)?;
+        let fence = sqlx::query(AssertSqlSafe(positions::in_epoch(self.database.area())));
+        let fence = fence.bind(&feed.feed).bind(&feed.scope).bind(epoch);
+        if fence.fetch_optional(&mut *tx).await.map_err(fail)?.is_none() {
+            return Err(Failure::fenced(APPLY));
+        }
+        let query = sqlx::query(AssertSqlSafe(clear.sql));
+        bound(query, clear.arrays).execute(&mut *tx).await.map_err(fail)?;
+        let written = self.write_in(&mut tx, nets).await.map_err(|e| e.in_database(self.database.name()))?;
+        tx.commit().await.map_err(fail)?;
+        Ok(written.unwrap_or_default())
+    }
+
     async fn write_in(
         &self,
         connection: &mut PgConnection,

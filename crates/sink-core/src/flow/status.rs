@@ -45,6 +45,8 @@ pub struct FlowState {
     pub position: Option<Position>,
     /// When the newest transaction in the target was committed at the source, in microseconds since 1970.
     pub committed_at_micros: Option<i64>,
+    /// Transactions are not kept together at the moment.
+    pub apart: bool,
     /// Something was received that the target does not have.
     pub outstanding: bool,
     /// Transactions since the process started.
@@ -70,6 +72,7 @@ impl FlowStatus {
             phase: Phase::Connecting,
             position: None,
             committed_at_micros: None,
+            apart: false,
             outstanding: false,
             transactions: 0,
             changes: 0,
@@ -107,6 +110,11 @@ impl FlowStatus {
             state.problem = None;
         }
         metrics::set_phase(&self.feed, phase);
+    }
+
+    pub(super) fn set_apart(&self, apart: bool) {
+        self.lock().apart = apart;
+        metrics::apart(&self.feed, apart);
     }
 
     /// Why it does not move.

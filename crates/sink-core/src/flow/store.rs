@@ -84,6 +84,18 @@ impl PositionStore {
         self.after(advance, refused, ADVANCE).await
     }
 
+    /// Says whether rows from beyond the position may be in the target.
+    ///
+    /// # Errors
+    /// `Fenced` if somebody else took over; otherwise if the statement fails.
+    pub async fn set_torn(&self, name: &FeedName, epoch: i64, torn: bool) -> Result<(), Failure> {
+        const SET: &str = "note whether a feed keeps transactions together";
+        let sql = positions::set_torn(self.database.area());
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(&name.feed).bind(&name.scope).bind(epoch).bind(torn);
+        let done = query.execute(self.database.control()).await.map_err(|e| failure(SET, e))?;
+        if done.rows_affected() == 1 { Ok(()) } else { Err(Failure::fenced(SET)) }
+    }
+
     /// What to answer after a step that failed with `error`, or whose fence let nothing pass. A lost answer may be the
     /// answer to a commit, so the stored position decides.
     ///
@@ -108,7 +120,13 @@ impl PositionStore {
 }
 
 fn stored(row: &PgRow) -> Stored {
-    Stored { position: Position::new(row.get::<&str, _>(0)), epoch: row.get(1), source_identity: row.get(2) }
+    Stored {
+        position: Position::new(row.get::<&str, _>(0)),
+        epoch: row.get(1),
+        source_identity: row.get(2),
+        torn: row.get(3),
+        source_time_micros: row.get(4),
+    }
 }
 
 /// Binds what [`positions::advance`] takes.

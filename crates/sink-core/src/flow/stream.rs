@@ -72,6 +72,9 @@ pub trait ChangeStream: Send {
     /// transactions.
     fn position(&self) -> Position;
 
+    /// Whether everything has been handed over that the source had when the stream was opened.
+    fn is_past_opening(&self) -> bool;
+
     /// Whether more is surely coming: what is handed over happened some time ago.
     fn is_behind(&self) -> bool;
 

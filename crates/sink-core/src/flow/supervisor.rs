@@ -138,7 +138,9 @@ impl<S: LogSource> Supervisor<S> {
         let feed = Arc::new(self.feed.clone());
         let writer = Writer::new(Arc::clone(&self.applier), feed, &stored, self.config.apply_timeout);
         let tables = Tables::new(Arc::clone(&self.database));
-        Replication::new(stream, writer, tables, self.config, Arc::clone(&self.status)).run(stop).await
+        Replication::new(stream, (writer, &stored), tables, self.config, Arc::clone(&self.status))
+            .run(stop)
+            .await
     }
 
     /// Says what happened, once, and waits; a change of the target's schema ends the wait for a target that refuses.

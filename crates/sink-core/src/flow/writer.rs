@@ -6,6 +6,7 @@
 //! whole transactions        one statement: rows and position commit together
 //! a transaction too large   BEGIN, lock the position; a statement per part …; move the position, COMMIT
 //! nothing to apply          the position alone
+//! transactions apart        note that the target is torn (once); a statement per connection; move the position
 //! ```
 
 use std::future::Future;
@@ -13,6 +14,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::apart;
 use super::batch::Taken;
 use super::fold::TableNet;
 use super::position::{Advance, FeedName, Position, Stored};
@@ -31,6 +33,20 @@ pub(super) enum Work {
     Nothing(Position),
     /// An open transaction is not forgotten.
     Touch,
+    /// From here on transactions are kept together. The target holds nothing from beyond the position.
+    Mend,
+}
+
+/// How transactions reach the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// Each as a whole.
+    Together,
+    /// Row by row, over this many connections.
+    Apart {
+        /// Connections.
+        shards: usize,
+    },
 }
 
 /// What was done.
@@ -48,6 +64,7 @@ pub(super) struct Done {
 struct Finished {
     open: Option<OpenTransaction>,
     position: Position,
+    torn: bool,
     done: Done,
 }
 
@@ -59,6 +76,8 @@ pub(super) struct Writer {
     feed: Arc<FeedName>,
     epoch: i64,
     position: Position,
+    torn: bool,
+    manner: Manner,
     timeout: Duration,
     open: Option<OpenTransaction>,
     running: Option<Running>,
@@ -72,8 +91,32 @@ impl Writer {
         stored: &Stored,
         timeout: Duration,
     ) -> Self {
-        let position = stored.position.clone();
-        Self { applier, feed, epoch: stored.epoch, position, timeout, open: None, running: None }
+        Self {
+            applier,
+            feed,
+            epoch: stored.epoch,
+            position: stored.position.clone(),
+            torn: stored.torn,
+            manner: Manner::Together,
+            timeout,
+            open: None,
+            running: None,
+        }
+    }
+
+    /// How transactions reach the target from now on. May only change between transactions.
+    pub(super) fn set_manner(&mut self, manner: Manner) {
+        self.manner = manner;
+    }
+
+    /// How transactions reach the target.
+    pub(super) fn manner(&self) -> Manner {
+        self.manner
+    }
+
+    /// Whether rows from beyond the position may be in the target.
+    pub(super) fn is_torn(&self) -> bool {
+        self.torn
     }
 
     /// The stored position.
@@ -102,6 +145,8 @@ impl Writer {
             feed: Arc::clone(&self.feed),
             epoch: self.epoch,
             from: self.position.clone(),
+            torn: self.torn,
+            manner: self.manner,
             open: self.open.take(),
         };
         let limit = self.timeout;
@@ -119,8 +164,9 @@ impl Writer {
         let Some(running) = &mut self.running else { return std::future::pending().await };
         let finished = running.await;
         self.running = None;
-        let Finished { open, position, done } = finished?;
+        let Finished { open, position, torn, done } = finished?;
         self.open = open;
+        self.torn = torn;
         self.position = position;
         Ok(done)
     }
@@ -132,20 +178,48 @@ struct Job {
     feed: Arc<FeedName>,
     epoch: i64,
     from: Position,
+    torn: bool,
+    manner: Manner,
     open: Option<OpenTransaction>,
 }
 
 impl Job {
-    async fn run(self, work: Work) -> Result<Finished, Failure> {
-        match work {
-            Work::UpTo(taken, to) => self.up_to(taken, to).await,
-            Work::Part(taken) => self.part(taken).await,
-            Work::Nothing(to) => {
-                self.applier.positions().advance(self.advance(&to, None)).await?;
-                Ok(Finished { open: None, position: to, done: Done { moved: true, ..Done::default() } })
+    async fn run(mut self, work: Work) -> Result<Finished, Failure> {
+        match (work, self.manner) {
+            (Work::UpTo(taken, to), Manner::Together) => self.up_to(taken, to).await,
+            (Work::Part(taken), Manner::Together) => self.part(taken).await,
+            (Work::UpTo(taken, to), Manner::Apart { shards }) => {
+                let written = self.apart(&taken, shards).await?;
+                self.applier.positions().advance(self.advance(&to, taken.committed_at_micros)).await?;
+                Ok(self.finished(to, done(&taken, &written, true)))
             }
-            Work::Touch => self.touch().await,
+            (Work::Part(taken), Manner::Apart { shards }) => {
+                let written = self.apart(&taken, shards).await?;
+                let from = self.from.clone();
+                Ok(self.finished(from, done(&taken, &written, false)))
+            }
+            (Work::Nothing(to), Manner::Together | Manner::Apart { .. }) => {
+                self.applier.positions().advance(self.advance(&to, None)).await?;
+                Ok(self.finished(to, Done { moved: true, ..Done::default() }))
+            }
+            (Work::Touch, Manner::Together | Manner::Apart { .. }) => {
+                if let Some(open) = &mut self.open {
+                    self.applier.touch(open).await?;
+                }
+                let from = self.from.clone();
+                Ok(self.finished(from, Done::default()))
+            }
+            (Work::Mend, Manner::Together | Manner::Apart { .. }) => {
+                self.applier.positions().set_torn(&self.feed, self.epoch, false).await?;
+                self.torn = false;
+                let from = self.from.clone();
+                Ok(self.finished(from, Done::default()))
+            }
         }
+    }
+
+    fn finished(self, position: Position, done: Done) -> Finished {
+        Finished { open: self.open, position, torn: self.torn, done }
     }
 
     fn advance<'a>(&'a self, to: &'a Position, source_time_micros: Option<i64>) -> Advance<'a> {
@@ -161,7 +235,7 @@ impl Job {
                 written
             }
         };
-        Ok(Finished { open: None, position: to, done: done(&taken, &written, true) })
+        Ok(self.finished(to, done(&taken, &written, true)))
     }
 
     async fn part(mut self, taken: Taken) -> Result<Finished, Failure> {
@@ -170,15 +244,18 @@ impl Job {
             None => self.applier.begin(&self.from, &self.feed, self.epoch).await?,
         };
         let written = self.applier.part(&mut open, &taken.nets).await?;
-        let done = done(&taken, &written, false);
-        Ok(Finished { open: Some(open), position: self.from, done })
+        self.open = Some(open);
+        let from = self.from.clone();
+        Ok(self.finished(from, done(&taken, &written, false)))
     }
 
-    async fn touch(mut self) -> Result<Finished, Failure> {
-        if let Some(open) = &mut self.open {
-            self.applier.touch(open).await?;
+    /// A crash after the note leaves a target that is not torn and noted so, which does no harm.
+    async fn apart(&mut self, taken: &Taken, shards: usize) -> Result<Written, Failure> {
+        if !self.torn {
+            self.applier.positions().set_torn(&self.feed, self.epoch, true).await?;
+            self.torn = true;
         }
-        Ok(Finished { open: self.open, position: self.from, done: Done::default() })
+        apart::write(&self.applier, &self.feed, self.epoch, taken.nets.clone(), shards).await
     }
 }
 

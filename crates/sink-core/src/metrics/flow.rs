@@ -21,6 +21,13 @@ pub const METRICS: &[Metric] = &[
         "1 for what the feed is doing (connecting, standby, snapshot, streaming, stalled), 0 for the others.",
     ),
     metric(
+        "flow_apart",
+        Kind::Gauge,
+        Unit::Count,
+        FEED,
+        "1 while transactions are not kept together (immediate or backfill mode), else 0.",
+    ),
+    metric(
         "flow_lag_seconds",
         Kind::Gauge,
         Unit::Seconds,
@@ -84,6 +91,10 @@ pub(crate) fn set_phase(feed: &str, now: Phase) {
         let value = if phase == now { 1.0 } else { 0.0 };
         gauge!("flow_phase", FEED => feed.to_owned(), "phase" => phase.as_str()).set(value);
     }
+}
+
+pub(crate) fn apart(feed: &str, apart: bool) {
+    gauge!("flow_apart", FEED => feed.to_owned()).set(if apart { 1.0 } else { 0.0 });
 }
 
 pub(crate) fn written(feed: &str, transactions: u64, changes: u64) {

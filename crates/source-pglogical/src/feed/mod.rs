@@ -58,6 +58,8 @@ pub struct Feed {
     /// The transaction under way is left out.
     skipped: bool,
     stored: Lsn,
+    /// End of the source's log when the stream was opened.
+    opened_at: Lsn,
     acknowledged: Lsn,
     position: Lsn,
     behind: bool,
@@ -67,8 +69,13 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Follows a stream that was started at the stored position.
-    pub(crate) fn new(stream: Stream, stored: Lsn, leave: Leave, patience: Duration) -> Self {
+    /// Follows a stream that was started at the stored position, when the source's log went as far as `opened_at`.
+    pub(crate) fn new(
+        stream: Stream,
+        (stored, opened_at): (Lsn, Lsn),
+        leave: Leave,
+        patience: Duration,
+    ) -> Self {
         Self {
             stream,
             assembler: Assembler::default(),
@@ -81,6 +88,7 @@ impl Feed {
             begin: None,
             skipped: false,
             stored,
+            opened_at,
             acknowledged: stored,
             position: stored,
             behind: false,
@@ -230,6 +238,10 @@ impl ChangeStream for Feed {
 
     fn position(&self) -> Position {
         Position::new(self.position.to_string())
+    }
+
+    fn is_past_opening(&self) -> bool {
+        self.position >= self.opened_at
     }
 
     fn is_behind(&self) -> bool {

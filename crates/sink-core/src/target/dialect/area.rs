@@ -77,7 +77,7 @@ pub(super) fn tables(area: &StagingArea) -> Vec<String> {
         create(
             "positions",
             "feed text NOT NULL, scope text NOT NULL, position text NOT NULL, source_identity jsonb NOT NULL, \
-             epoch int8 NOT NULL, source_time timestamptz, updated_at timestamptz NOT NULL DEFAULT now(), \
+             epoch int8 NOT NULL, torn bool NOT NULL DEFAULT false, source_time timestamptz, updated_at timestamptz NOT NULL DEFAULT now(), \
              PRIMARY KEY (feed, scope)",
         ),
     ]

@@ -2,13 +2,14 @@
 
 use super::StagingArea;
 
-/// Reads a position. Parameters: feed, scope. Answer: position, epoch, source identity.
+/// What is told of a position: itself, epoch, source identity, torn, source time in microseconds since 1970.
+const COLUMNS: &str = "p.position, p.epoch, p.source_identity::text, p.torn, \
+                       (extract(epoch FROM p.source_time) * 1000000)::int8";
+
+/// Reads a position. Parameters: feed, scope. Answers [`COLUMNS`].
 #[must_use]
 pub fn read(area: &StagingArea) -> String {
-    format!(
-        "SELECT position, epoch, source_identity::text FROM {} WHERE feed = $1 AND scope = $2",
-        area.table("positions")
-    )
+    format!("SELECT {COLUMNS} FROM {} p WHERE feed = $1 AND scope = $2", area.table("positions"))
 }
 
 /// Raises the epoch, or begins a feed. Parameters: feed, scope, first position, source identity. Answers like [`read`],
@@ -19,7 +20,7 @@ pub fn take_over(area: &StagingArea) -> String {
         "INSERT INTO {} AS p (feed, scope, position, source_identity, epoch) VALUES ($1, $2, $3, $4::jsonb, 1) \
          ON CONFLICT (feed, scope) DO UPDATE SET epoch = p.epoch + 1, updated_at = now() \
          WHERE p.source_identity = excluded.source_identity \
-         RETURNING p.position, p.epoch, p.source_identity::text",
+         RETURNING {COLUMNS}",
         area.table("positions")
     )
 }
@@ -45,6 +46,26 @@ pub fn advance(area: &StagingArea) -> String {
 pub fn lock(area: &StagingArea) -> String {
     format!(
         "SELECT 1 FROM {} WHERE feed = $1 AND scope = $2 AND position = $3 AND epoch = $4 FOR NO KEY UPDATE",
+        area.table("positions")
+    )
+}
+
+/// Says whether rows beyond the position may be in the target. Parameters: feed, scope, epoch, torn. One row if the epoch
+/// is the caller's.
+#[must_use]
+pub fn set_torn(area: &StagingArea) -> String {
+    format!("UPDATE {} SET torn = $4 WHERE feed = $1 AND scope = $2 AND epoch = $3", area.table("positions"))
+}
+
+/// How many parameters [`in_epoch`] takes.
+pub const IN_EPOCH_PARAMS: usize = 3;
+
+/// Finds a position in the caller's epoch, and keeps others from taking over until the transaction ends. Parameters:
+/// feed, scope, epoch. One row if it is the caller's.
+#[must_use]
+pub fn in_epoch(area: &StagingArea) -> String {
+    format!(
+        "SELECT p.epoch FROM {} p WHERE p.feed = $1 AND p.scope = $2 AND p.epoch = $3 FOR SHARE",
         area.table("positions")
     )
 }

@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::super::positions::{self, ADVANCE_PARAMS};
+use super::super::positions::{self, ADVANCE_PARAMS, IN_EPOCH_PARAMS};
 use super::super::{Dialect as _, StagingArea, quote};
 use super::slice::stand_ins;
 use super::{Postgres, value};
@@ -57,6 +57,15 @@ pub fn statement<'a>(area: &StagingArea, nets: &'a [TableNet], fence: bool) -> C
     } else {
         Builder::new("SELECT 1", 0)
     };
+    let missing: Vec<String> = nets.iter().map(|net| builder.table(net)).collect();
+    builder.finish(&missing)
+}
+
+/// As [`statement`], without moving the position: it writes if the caller's epoch is the newest. Its parameters follow
+/// those of [`positions::in_epoch`].
+#[must_use]
+pub fn statement_in_epoch<'a>(area: &StagingArea, nets: &'a [TableNet]) -> ChangeStatement<'a> {
+    let mut builder = Builder::new(&positions::in_epoch(area), IN_EPOCH_PARAMS);
     let missing: Vec<String> = nets.iter().map(|net| builder.table(net)).collect();
     builder.finish(&missing)
 }
