@@ -11,6 +11,7 @@ mod bodies;
 pub mod corpus;
 pub mod mutate;
 mod names;
+mod pgoutput;
 mod rows;
 mod tokens;
 
@@ -35,8 +36,13 @@ pub const PROPERTIES: &[Property] = &[
     Property { name: "key", check: tokens::key },
     Property { name: "key_text", check: rows::key_text },
     Property { name: "lines", check: bodies::lines },
+    Property { name: "lsn", check: pgoutput::lsn },
+    Property { name: "pgoutput", check: pgoutput::message },
+    Property { name: "pgoutput_frame", check: pgoutput::frame },
+    Property { name: "pgoutput_stream", check: pgoutput::stream },
     Property { name: "route", check: names::route },
     Property { name: "secret", check: names::secret },
+    Property { name: "source_url", check: pgoutput::source_url },
     Property { name: "table_body", check: bodies::table_body },
     Property { name: "token", check: tokens::token },
     Property { name: "webhook", check: bodies::webhook },
