@@ -1,4 +1,4 @@
-//! Which position is stored, which one is acknowledged, and where a stream may start.
+//! Where a stream may start.
 //!
 //! The order is always: applied with the position in one target transaction, then acknowledged. The slot's own position
 //! is a hint: after a crash of the source it goes back, and transactions come again; [`is_applied`] drops them.
@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::Lsn;
-use crate::pgoutput::{SourceTime, Status};
+use crate::pgoutput::SourceTime;
 
 /// Whether a transaction is already in the target. Stored is the *end* of the last transaction, or a keepalive's
 /// position with nothing outstanding before it.
@@ -109,80 +109,6 @@ pub fn check_resume(stored: Lsn, by: &SourceIdentity, now: &SourceState) -> Resu
     Ok(())
 }
 
-/// How far one stream is received and stored.
-///
-/// Invariant: nothing beyond `stored` is ever acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    stored: Lsn,
-    /// End of the newest transaction received.
-    received: Lsn,
-    inside: bool,
-    /// Newest keepalive position that came while nothing was outstanding.
-    idle: Lsn,
-    /// The server waits for an answer.
-    asked: bool,
-}
-
-impl Progress {
-    /// A stream that starts at the stored position.
-    #[must_use]
-    pub fn from_stored(stored: Lsn) -> Self {
-        Self { stored, received: stored, inside: false, idle: stored, asked: false }
-    }
-
-    /// A transaction begins.
-    pub fn begun(&mut self) {
-        self.inside = true;
-    }
-
-    /// It has been received as a whole.
-    pub fn committed(&mut self, end_lsn: Lsn) {
-        self.inside = false;
-        self.received = self.received.max(end_lsn);
-    }
-
-    /// A keepalive. Its position counts only if everything before it is in the target: the server has sent all that
-    /// lies before, but we may still hold some of it.
-    pub fn keepalive(&mut self, wal_end: Lsn, reply_requested: bool) {
-        self.asked |= reply_requested;
-        if !self.is_outstanding() {
-            self.idle = self.idle.max(wal_end);
-        }
-    }
-
-    /// The target has stored a position, with the data before it.
-    pub fn stored(&mut self, position: Lsn) {
-        self.stored = self.stored.max(position);
-    }
-
-    /// Whether anything was received that the target does not have. Lag is 0 if not, however old the last commit is.
-    #[must_use]
-    pub fn is_outstanding(&self) -> bool {
-        self.inside || self.received > self.stored
-    }
-
-    /// A keepalive's position worth storing now: nothing is outstanding, and either the server waits for it (it may be
-    /// shutting down) or the last one was stored at least `every` ago.
-    #[must_use]
-    pub fn to_store(&self, since_last: Duration, every: Duration) -> Option<Lsn> {
-        let due = self.asked || since_last >= every;
-        (due && !self.is_outstanding() && self.idle > self.stored).then_some(self.idle)
-    }
-
-    /// Whether the server waits for a status.
-    #[must_use]
-    pub fn is_asked(&self) -> bool {
-        self.asked
-    }
-
-    /// The status to send, which answers what was asked.
-    pub fn status(&mut self, now: SourceTime) -> Status {
-        self.asked = false;
-        Status::at(self.stored, now)
-    }
-}
-
 /// A commit that was sent this much later than it happened is part of a backlog.
 const BACKLOG_AGE_MICROS: i64 = 50_000;
 
@@ -261,54 +187,6 @@ mod tests {
         let older = SourceIdentity { timeline: 2, ..identity() };
         let refused = ResumeRefused::OtherTimeline { stored: 2, found: 1 };
         assert_eq!(check_resume(lsn(10), &older, &state(10, 10)), Err(refused));
-    }
-
-    #[test]
-    fn only_what_is_stored_is_acknowledged() {
-        let mut progress = Progress::from_stored(lsn(10));
-        progress.begun();
-        progress.committed(lsn(20));
-        progress.keepalive(lsn(30), true);
-        assert_eq!(progress.status(SourceTime::default()).flushed, lsn(10));
-        progress.stored(lsn(20));
-        assert_eq!(progress.status(SourceTime::default()).flushed, lsn(20));
-    }
-
-    #[test]
-    fn a_keepalive_while_a_transaction_is_outstanding_does_not_count_even_later() {
-        let mut progress = Progress::from_stored(lsn(10));
-        progress.begun();
-        progress.keepalive(lsn(30), false);
-        progress.committed(lsn(20));
-        progress.keepalive(lsn(31), false);
-        progress.stored(lsn(20));
-        assert_eq!(progress.to_store(SECOND, SECOND), None);
-        progress.keepalive(lsn(32), false);
-        assert_eq!(progress.to_store(SECOND, SECOND), Some(lsn(32)));
-    }
-
-    #[test]
-    fn an_idle_position_is_stored_at_intervals_or_when_the_server_asks() {
-        let mut progress = Progress::from_stored(lsn(10));
-        progress.keepalive(lsn(12), false);
-        assert_eq!(progress.to_store(SECOND / 2, SECOND), None);
-        assert_eq!(progress.to_store(SECOND, SECOND), Some(lsn(12)));
-        progress.keepalive(lsn(13), true);
-        assert_eq!(progress.to_store(Duration::ZERO, SECOND), Some(lsn(13)));
-        // Not acknowledged before it is stored.
-        assert_eq!(progress.status(SourceTime::default()).flushed, lsn(10));
-        progress.stored(lsn(13));
-        assert_eq!(progress.to_store(SECOND, SECOND), None);
-        assert_eq!(progress.status(SourceTime::default()).flushed, lsn(13));
-    }
-
-    #[test]
-    fn a_position_never_goes_back() {
-        let mut progress = Progress::from_stored(lsn(10));
-        progress.stored(lsn(5));
-        progress.keepalive(lsn(4), true);
-        assert_eq!(progress.to_store(SECOND, SECOND), None);
-        assert_eq!(progress.status(SourceTime::default()).flushed, lsn(10));
     }
 
     #[test]

@@ -215,6 +215,10 @@ impl Parts {
                 let seconds = seconds.ok_or(ConfigError::Parameter { name: "connect_timeout", expected })?;
                 config.limits.connect = Duration::from_secs(seconds);
             }
+            // A password with a question mark in it ends up here; nothing of it is to be told.
+            _ if !name.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_') => {
+                return Err(ConfigError::NotAUrl);
+            }
             _ => return Err(ConfigError::UnknownParameter { name: name.to_owned() }),
         }
         Ok(())
@@ -313,6 +317,7 @@ mod tests {
             Config::from_url("postgres://u@h/d?channel_binding=require"),
             Err(ConfigError::UnknownParameter { name: "channel_binding".to_owned() })
         );
+        assert_eq!(Config::from_url("postgres://u:pa?ss@h/d"), Err(ConfigError::NotAUrl));
         assert_eq!(
             Config::from_url("postgres://u@h/%00"),
             Err(ConfigError::ZeroByte { what: "the database" })
