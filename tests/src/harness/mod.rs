@@ -15,6 +15,7 @@
 
 mod child;
 pub mod database;
+pub mod fingerprint;
 pub mod http;
 pub mod ports;
 pub mod postgres;

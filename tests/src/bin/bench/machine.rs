@@ -24,17 +24,17 @@ const SETTINGS: [&str; 10] = [
 /// Linux reports processor time to programs in hundredths of a second on every platform.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// What figures depend on, as name and value.
-pub(crate) async fn describe(bench: &Bench) -> Result<Vec<(String, String)>> {
+/// What figures depend on, as name and value; the settings are those of the server at `url`.
+pub(crate) async fn describe(url: &str, quick: bool) -> Result<Vec<(String, String)>> {
     let mut all = vec![
         ("cores".to_owned(), cores().to_string()),
         ("cpu".to_owned(), cpu_model()),
         ("memory".to_owned(), memory()),
         ("kernel".to_owned(), kernel()),
         ("load at start".to_owned(), load_average()),
-        ("sizes".to_owned(), if bench.quick { "quick" } else { "full" }.to_owned()),
+        ("sizes".to_owned(), if quick { "quick" } else { "full" }.to_owned()),
     ];
-    let mut connection = PgConnection::connect(&bench.server.url("postgres")).await?;
+    let mut connection = PgConnection::connect(url).await?;
     for name in SETTINGS {
         let value: String =
             sqlx::query_scalar("SELECT current_setting($1)").bind(name).fetch_one(&mut connection).await?;
@@ -79,21 +79,44 @@ pub(crate) fn own_cpu() -> Result<f64> {
 
 /// Processor seconds of a PostgreSQL server: its main process, the sessions that have ended, and those that live.
 pub(crate) async fn server_cpu(bench: &Bench) -> Result<f64> {
-    let mut connection = PgConnection::connect(&bench.server.url("postgres")).await?;
+    tree_cpu(main_process(&bench.server.url("postgres")).await?)
+}
+
+/// The main process of the server at `url`, which must be on this machine.
+pub(crate) async fn main_process(url: &str) -> Result<u32> {
+    let mut connection = PgConnection::connect(url).await?;
     let session: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut connection).await?;
-    let main = times(&session.to_string())?.parent;
-    let of_main = times(&main.to_string())?;
-    let mut total = of_main.own + of_main.children;
+    Ok(times(&session.to_string())?.parent)
+}
+
+/// Processor seconds of a process, its living children, and its children that have ended. A child that ends moves
+/// from the second to the third; if that happens while they are read, all is read again.
+pub(crate) fn tree_cpu(main: u32) -> Result<f64> {
+    const ATTEMPTS: usize = 100;
+    let name = main.to_string();
+    for _ in 0..ATTEMPTS {
+        let before = times(&name)?;
+        let living = living_children_cpu(main)?;
+        let after = times(&name)?;
+        if before.ended == after.ended {
+            return Ok(after.own + after.ended + living);
+        }
+    }
+    anyhow::bail!("children of process {main} end all the time")
+}
+
+fn living_children_cpu(main: u32) -> Result<f64> {
+    let mut total = 0.0;
     for entry in std::fs::read_dir("/proc")?.flatten() {
         let name = entry.file_name();
         let Some(name) = name.to_str().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())) else {
             continue;
         };
-        // A session that ends meanwhile is counted at its parent the next time.
+        // One that has just ended is gone here and counted at its parent.
         if let Ok(times) = times(name)
             && times.parent == main
         {
-            total += times.own;
+            total += times.own + times.ended;
         }
     }
     Ok(total)
@@ -102,8 +125,8 @@ pub(crate) async fn server_cpu(bench: &Bench) -> Result<f64> {
 struct Times {
     parent: u32,
     own: f64,
-    /// Of children that have ended.
-    children: f64,
+    /// Of children that have ended and were waited for.
+    ended: f64,
 }
 
 fn times(process: &str) -> Result<Times> {
@@ -114,7 +137,7 @@ fn times(process: &str) -> Result<Times> {
     Ok(Times {
         parent,
         own: (ticks(11) + ticks(12)) / TICKS_PER_SECOND,
-        children: (ticks(13) + ticks(14)) / TICKS_PER_SECOND,
+        ended: (ticks(13) + ticks(14)) / TICKS_PER_SECOND,
     })
 }
 

@@ -1,5 +1,6 @@
-//! The benchmarks. `webhook` measures `cdc-webhook` against the best that the same machine does by hand, in one run,
-//! with both sides on the same server; see [`figure`] for what is printed.
+//! The benchmarks. `webhook` measures `cdc-webhook` against the best that the same machine does by hand, `pglogical`
+//! measures `cdc-pglogical` against PostgreSQL's own logical replication; each in one run, with both sides on the same
+//! servers. See [`figure`] for what is printed.
 
 mod apply;
 mod behaviours;
@@ -13,6 +14,8 @@ mod load;
 mod machine;
 mod memory;
 mod path;
+mod pglogical;
+mod report;
 mod rows;
 mod tokens;
 mod wire;
@@ -20,7 +23,7 @@ mod wire;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use context::Bench;
@@ -36,16 +39,20 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Product {
-    /// `cdc-webhook`: ingest, apply, behaviours, latency, whole path, immediate mode, memory, idle cost.
+    /// `cdc-webhook`: ingest, tokens, apply, behaviours, latency, path, immediate, memory, idle.
     Webhook(Args),
+    /// `cdc-pglogical`: insert-1, insert-10, insert-1000, update-1, update-1000, delete-1000, tpcb, durable, latency,
+    /// snapshot, decode, large.
+    Pglogical(pglogical::Options),
 }
 
+/// What all benchmarks take.
 #[derive(Debug, clap::Args)]
 struct Args {
     /// Smaller sizes: a few minutes instead of half an hour, with more noise.
     #[arg(long)]
     quick: bool,
-    /// Only these figures (ingest, tokens, apply, behaviours, latency, path, immediate, memory, idle); may be repeated.
+    /// Only these figures, by the names that the list of products gives; may be repeated.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
     /// Alternating pairs per ratio.
@@ -56,15 +63,18 @@ struct Args {
     json: Option<PathBuf>,
 }
 
-/// The groups of figures, in the order in which they run.
-const GROUPS: [&str; 9] =
+/// The groups of figures of `cdc-webhook`, in the order in which they run.
+const WEBHOOK: [&str; 9] =
     ["ingest", "tokens", "apply", "behaviours", "latency", "path", "immediate", "memory", "idle"];
 
 // Threads are for the load generator; this one waits and reads counters.
 #[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
-    let Product::Webhook(args) = Cli::parse().product;
-    match run(&args).await {
+    let done = match Cli::parse().product {
+        Product::Webhook(args) => webhook(&args).await,
+        Product::Pglogical(options) => pglogical::run(&options).await,
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -73,41 +83,11 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(args: &Args) -> Result<()> {
-    if let Some(unknown) = args.only.iter().find(|name| !GROUPS.contains(&name.as_str())) {
-        bail!("there is no figure {unknown:?}; there are {GROUPS:?}");
-    }
+async fn webhook(args: &Args) -> Result<()> {
+    report::check_names(args, &WEBHOOK)?;
     let bench = Bench::start(args.quick, args.pairs).await?;
-    let machine = machine::describe(&bench).await?;
-    for (name, value) in &machine {
-        println!("{name:<18} {value}");
-    }
-    println!();
-    let (mut figures, mut failed) = (Vec::new(), Vec::new());
-    for group in GROUPS {
-        if !args.only.is_empty() && !args.only.iter().any(|name| name == group) {
-            continue;
-        }
-        match measure(&bench, group).await {
-            Ok(measured) => {
-                measured.iter().for_each(Figure::print);
-                figures.extend(measured);
-            }
-            // The other figures are worth having.
-            Err(error) => {
-                println!("{group:<34} FAILED: {error:#}");
-                failed.push(group);
-            }
-        }
-    }
-    println!("\nload of the machine at the end: {}", machine::load_average());
-    if let Some(file) = &args.json {
-        let text = figure::json(&machine, &figures);
-        std::fs::write(file, format!("{text:#}\n"))
-            .with_context(|| format!("cannot write {}", file.display()))?;
-    }
-    ensure!(failed.is_empty(), "these could not be measured: {}", failed.join(", "));
-    Ok(())
+    let machine = machine::describe(&bench.server.url("postgres"), args.quick).await?;
+    report::report(args, &machine, &WEBHOOK, async |group| measure(&bench, group).await).await
 }
 
 async fn measure(bench: &Bench, group: &str) -> Result<Vec<Figure>> {

@@ -1,0 +1,57 @@
+//! `cdc-pglogical` against PostgreSQL's own logical replication (`CREATE SUBSCRIPTION`): both drain the same backlog,
+//! made once, between the same two servers, into the same start state. After every drain source and target must hold
+//! the same rows; a drain that does not end so is no figure but a failure.
+
+mod backlog;
+mod drain;
+mod servers;
+mod workload;
+
+use anyhow::Result;
+
+use crate::figure::Figure;
+use crate::{Args, machine, report};
+use servers::Servers;
+
+/// The groups of figures, in the order in which they run.
+const GROUPS: [&str; 12] = [
+    "insert-1",
+    "insert-10",
+    "insert-1000",
+    "update-1",
+    "update-1000",
+    "delete-1000",
+    "tpcb",
+    "durable",
+    "latency",
+    "snapshot",
+    "decode",
+    "large",
+];
+
+/// What this benchmark takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    common: Args,
+    /// Drain with PostgreSQL's own replication alone, to see how steady the machine is.
+    #[arg(long)]
+    rival_only: bool,
+}
+
+/// Measures what was asked for.
+pub(crate) async fn run(options: &Options) -> Result<()> {
+    let args = &options.common;
+    report::check_names(args, &GROUPS)?;
+    let servers = Servers::start(args.quick, args.pairs, options.rival_only).await?;
+    let mut machine = machine::describe(&servers.source.url("postgres"), args.quick).await?;
+    machine.push(("commits".to_owned(), drain::COMMITS.to_owned()));
+    report::report(args, &machine, &GROUPS, async |group| measure(&servers, group).await).await
+}
+
+async fn measure(servers: &Servers, group: &str) -> Result<Vec<Figure>> {
+    match group {
+        "durable" => drain::durable(servers).await,
+        name => drain::measure(servers, workload::named(servers, name)?).await,
+    }
+}
