@@ -57,25 +57,23 @@ impl Drained {
 }
 
 /// Whoever drains.
-enum Drainer {
+pub(crate) enum Drainer {
+    /// PostgreSQL itself.
     Native,
+    /// The product.
     Ours(Box<ServiceProcess>),
 }
 
 /// Both figures of a history, and memory.
-pub(crate) async fn measure(servers: &Servers, workload: Workload) -> Result<Vec<Figure>> {
-    pairs(servers, workload, servers.pairs, RivalCommit::Off).await
-}
-
-/// One row per transaction with commits of both sides waiting for the disk.
-pub(crate) async fn durable(servers: &Servers) -> Result<Vec<Figure>> {
-    let mut workload = workload::named(servers, "insert-1")?;
-    let transactions = servers.size(50_000, 10_000);
-    workload.history = vec![format!("CALL inserts({transactions}, 1)")];
-    workload.title = "insert, 1 row/tx, both on";
-    workload.cpu_title = "insert, 1 row/tx, both on: CPU";
-    (workload.changes, workload.transactions) = (transactions, transactions);
-    pairs(servers, workload, servers.pairs.min(3), RivalCommit::On).await
+pub(crate) async fn measure(servers: &Servers, name: &str) -> Result<Vec<Figure>> {
+    let (pairs_at_most, commit) = match name {
+        // The rival waits for the disk at every row.
+        "durable" => (3, RivalCommit::On),
+        // Its memory matters, which does not vary.
+        "large" => (1, RivalCommit::Off),
+        _ => (servers.pairs, RivalCommit::Off),
+    };
+    pairs(servers, workload::named(servers, name)?, servers.pairs.min(pairs_at_most), commit).await
 }
 
 async fn pairs(
@@ -105,24 +103,28 @@ async fn pairs(
 fn figures(workload: &Workload, ours: &[Drained], rival: &[Drained]) -> Vec<Figure> {
     let size = format!("{} changes in {} transactions", workload.changes, workload.transactions);
     let native = format!("native, {}", split(workload, rival));
+    let [rate_title, cpu_title] = workload.titles;
     if ours.is_empty() {
         let rates: Vec<f64> = rival.iter().map(|drained| drained.rate).collect();
-        return vec![Figure::of(workload.title, "rows/s", &rates, None).note(size).note(native)];
+        return vec![Figure::of(rate_title, "rows/s", &rates, None).note(size).note(native)];
     }
-    let goal = workload.goal;
     let pairs: Vec<Pair> =
         ours.iter().zip(rival).map(|(ours, rival)| Pair { ours: ours.rate, rival: rival.rate }).collect();
     let cpu: Vec<f64> =
         ours.iter().zip(rival).map(|(ours, rival)| ours.cpu_total() / rival.cpu_total()).collect();
+    let rate_target = workload.goal.map_or(Target::AimAtLeast(1.0), |goal| Target::AtLeast(goal.rate));
+    let cpu_target = workload.goal.map(|goal| Target::AtMost(goal.cpu));
+    let mut rate = Figure::ratio(rate_title, "native", &pairs, rate_target).note(size);
+    let mut cpu = Figure::of(cpu_title, "", &cpu, cpu_target);
+    if let Some(goal) = workload.goal {
+        rate = rate.note(format!("a prototype reached {}", goal.rate_hoped));
+        cpu = cpu.note(format!("a prototype reached {}", goal.cpu_hoped));
+    }
     let peak = ours.iter().filter_map(|drained| drained.peak_mib).fold(0.0, f64::max);
     vec![
-        Figure::ratio(workload.title, "native", &pairs, Target::AtLeast(goal.rate))
-            .note(format!("{size}; a prototype reached {}", goal.rate_hoped)),
-        Figure::of(workload.cpu_title, "", &cpu, Some(Target::AtMost(goal.cpu)))
-            .note(format!("a prototype reached {}", goal.cpu_hoped))
-            .note(format!("ours, {}", split(workload, ours)))
-            .note(native),
-        Figure::of("    resident memory, peak", "MiB", &[peak], Some(Target::AtMost(MEMORY))),
+        rate,
+        cpu.note(format!("ours, {}", split(workload, ours))).note(native),
+        Figure::of("    its resident memory, peak", "MiB", &[peak], Some(Target::AtMost(MEMORY))),
     ]
 }
 
@@ -192,7 +194,13 @@ pub(crate) async fn subscribe(
     execute(target, &sql).await
 }
 
-async fn start(servers: &Servers, target: &mut PgConnection, side: Side, slot: &str) -> Result<Drainer> {
+/// Starts draining; the rival's subscription is there already.
+pub(crate) async fn start(
+    servers: &Servers,
+    target: &mut PgConnection,
+    side: Side,
+    slot: &str,
+) -> Result<Drainer> {
     match side {
         Side::Rival => {
             execute(target, "ALTER SUBSCRIPTION native ENABLE").await?;
@@ -226,7 +234,12 @@ pub(crate) fn ours(servers: &Servers, slot: &str) -> Service {
     ])
 }
 
-async fn until_active(source: &mut PgConnection, slot: &str, drainer: &mut Drainer) -> Result<Instant> {
+/// Waits until the slot is in use; returns when that was seen.
+pub(crate) async fn until_active(
+    source: &mut PgConnection,
+    slot: &str,
+    drainer: &mut Drainer,
+) -> Result<Instant> {
     let begin = Instant::now();
     loop {
         let sql = "SELECT active FROM pg_replication_slots WHERE slot_name = $1";
@@ -265,7 +278,7 @@ fn alive(drainer: &mut Drainer) -> Result<()> {
 }
 
 /// Ends a drain; fails if ours complained of anything: a figure with errors behind it is worth nothing.
-async fn stop(servers: &Servers, drainer: Drainer) -> Result<()> {
+pub(crate) async fn stop(servers: &Servers, drainer: Drainer) -> Result<()> {
     match drainer {
         Drainer::Native => servers.drop_subscriptions().await,
         Drainer::Ours(mut process) => {

@@ -3,8 +3,11 @@
 //! the same rows; a drain that does not end so is no figure but a failure.
 
 mod backlog;
+mod decode;
 mod drain;
+mod latency;
 mod servers;
+mod snapshot;
 mod workload;
 
 use anyhow::Result;
@@ -49,9 +52,11 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     report::report(args, &machine, &GROUPS, async |group| measure(&servers, group).await).await
 }
 
-async fn measure(servers: &Servers, group: &str) -> Result<Vec<Figure>> {
+async fn measure(servers: &Servers, group: &'static str) -> Result<Vec<Figure>> {
     match group {
-        "durable" => drain::durable(servers).await,
-        name => drain::measure(servers, workload::named(servers, name)?).await,
+        "latency" => latency::measure(servers).await,
+        "snapshot" => snapshot::measure(servers).await,
+        "decode" => decode::measure(servers).await,
+        history => drain::measure(servers, history).await,
     }
 }

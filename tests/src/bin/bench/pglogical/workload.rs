@@ -21,10 +21,8 @@ pub(crate) struct Goal {
 /// One history.
 #[derive(Debug)]
 pub(crate) struct Workload {
-    /// Name of the figure of rows per second.
-    pub(crate) title: &'static str,
-    /// Name of the figure of processor time.
-    pub(crate) cpu_title: &'static str,
+    /// Names of the figures: of rows per second, and of processor time.
+    pub(crate) titles: [&'static str; 2],
     /// Tables with changes, besides the marker's.
     pub(crate) tables: Vec<&'static str>,
     /// SQL that makes the tables and their first rows, the same on both sides.
@@ -35,8 +33,8 @@ pub(crate) struct Workload {
     pub(crate) changes: i64,
     /// Transactions.
     pub(crate) transactions: i64,
-    /// What is asked for.
-    pub(crate) goal: Goal,
+    /// What is asked for, if anything is.
+    pub(crate) goal: Option<Goal>,
 }
 
 /// Procedures that make histories, at the source alone. Keys of updates are far apart from one transaction to the
@@ -88,39 +86,38 @@ pub(crate) const MARKER: &str = "CREATE TABLE marker (id int4 PRIMARY KEY)";
 
 /// The history of this name.
 pub(crate) fn named(servers: &Servers, name: &str) -> Result<Workload> {
+    let size = |full, quick| servers.size(full, quick);
     Ok(match name {
-        "insert-1" => {
-            insert("insert, 1 row/tx", "insert, 1 row/tx: CPU", servers.size(500_000, 100_000), 1, {
-                Goal { rate: 1.7, rate_hoped: 2.0, cpu: 0.6, cpu_hoped: 0.48 }
-            })
-        }
-        "insert-10" => {
-            insert("insert, 10 rows/tx", "insert, 10 rows/tx: CPU", servers.size(100_000, 20_000), 10, {
-                Goal { rate: 1.3, rate_hoped: 1.4, cpu: 0.8, cpu_hoped: 0.75 }
-            })
-        }
+        "insert-1" => insert(["insert, 1 row/tx", "insert, 1 row/tx: CPU"], size(500_000, 100_000), 1)
+            .asking([1.7, 2.0], [0.6, 0.48]),
+        "insert-10" => insert(["insert, 10 rows/tx", "insert, 10 rows/tx: CPU"], size(100_000, 20_000), 10)
+            .asking([1.3, 1.4], [0.8, 0.75]),
         "insert-1000" => {
-            insert("insert, 1,000 rows/tx", "insert, 1,000 rows/tx: CPU", servers.size(1_000, 200), 1_000, {
-                Goal { rate: 1.3, rate_hoped: 1.6, cpu: 0.8, cpu_hoped: 0.66 }
-            })
+            insert(["insert, 1,000 rows/tx", "insert, 1,000 rows/tx: CPU"], size(1_000, 200), 1_000)
+                .asking([1.3, 1.6], [0.8, 0.66])
         }
-        "update-1" => {
-            update("update, 1 row/tx", "update, 1 row/tx: CPU", servers.size(400_000, 100_000), 1, {
-                Goal { rate: 1.3, rate_hoped: 1.4, cpu: 0.85, cpu_hoped: 0.73 }
-            })
-        }
+        "update-1" => update(["update, 1 row/tx", "update, 1 row/tx: CPU"], size(400_000, 100_000), 1)
+            .asking([1.3, 1.4], [0.85, 0.73]),
         "update-1000" => {
-            update("update, 1,000 rows/tx", "update, 1,000 rows/tx: CPU", servers.size(800, 200), 1_000, {
-                Goal { rate: 1.3, rate_hoped: 1.56, cpu: 0.85, cpu_hoped: 0.8 }
-            })
+            update(["update, 1,000 rows/tx", "update, 1,000 rows/tx: CPU"], size(800, 200), 1_000)
+                .asking([1.3, 1.56], [0.85, 0.8])
         }
-        "delete-1000" => delete(servers.size(800, 200)),
-        "tpcb" => tpcb(servers.size(200_000, 40_000)),
-        "large" => insert("one transaction", "one transaction: CPU", 1, servers.size(5_000_000, 500_000), {
-            Goal { rate: 1.0, rate_hoped: 1.0, cpu: 1.0, cpu_hoped: 1.0 }
-        }),
+        "delete-1000" => delete(size(800, 200)).asking([1.25, 1.4], [0.9, 0.87]),
+        "tpcb" => tpcb(size(200_000, 40_000)).asking([1.5, 1.8], [0.75, 0.71]),
+        // The same as the first, shorter because the rival waits for the disk at each row.
+        "durable" => {
+            insert(["insert, 1 row/tx, both on", "insert, 1 row/tx, both on: CPU"], size(50_000, 10_000), 1)
+        }
+        "large" => insert(["one transaction", "one transaction: CPU"], 1, size(5_000_000, 500_000)),
         other => bail!("there is no history {other:?}"),
     })
+}
+
+impl Workload {
+    /// What the issue asks for and what a prototype reached: rows per second, processor time.
+    fn asking(self, [rate, rate_hoped]: [f64; 2], [cpu, cpu_hoped]: [f64; 2]) -> Workload {
+        Workload { goal: Some(Goal { rate, rate_hoped, cpu, cpu_hoped }), ..self }
+    }
 }
 
 fn narrow(keys: i64) -> String {
@@ -130,57 +127,31 @@ fn narrow(keys: i64) -> String {
     )
 }
 
-fn insert(
-    title: &'static str,
-    cpu_title: &'static str,
-    transactions: i64,
-    size: i64,
-    goal: Goal,
-) -> Workload {
-    Workload {
-        title,
-        cpu_title,
-        tables: vec!["t"],
-        start: narrow(0),
-        history: vec![format!("CALL inserts({transactions}, {size})")],
-        changes: transactions * size,
-        transactions,
-        goal,
-    }
+fn insert(titles: [&'static str; 2], transactions: i64, size: i64) -> Workload {
+    let history = vec![format!("CALL inserts({transactions}, {size})")];
+    let changes = transactions * size;
+    Workload { titles, tables: vec!["t"], start: narrow(0), history, changes, transactions, goal: None }
 }
 
-fn update(
-    title: &'static str,
-    cpu_title: &'static str,
-    transactions: i64,
-    size: i64,
-    goal: Goal,
-) -> Workload {
+fn update(titles: [&'static str; 2], transactions: i64, size: i64) -> Workload {
     // Not a multiple of the distance of keys, which is a prime: every key comes once before one comes again.
     let keys = 200_000;
-    Workload {
-        title,
-        cpu_title,
-        tables: vec!["t"],
-        start: narrow(keys),
-        history: vec![format!("CALL updates({transactions}, {size}, {keys})")],
-        changes: transactions * size,
-        transactions,
-        goal,
-    }
+    let history = vec![format!("CALL updates({transactions}, {size}, {keys})")];
+    let changes = transactions * size;
+    Workload { titles, tables: vec!["t"], start: narrow(keys), history, changes, transactions, goal: None }
 }
 
 fn delete(transactions: i64) -> Workload {
     let size = 1_000;
     Workload {
-        title: "delete, 1,000 rows/tx",
-        cpu_title: "delete, 1,000 rows/tx: CPU",
+        titles: ["delete, 1,000 rows/tx", "delete, 1,000 rows/tx: CPU"],
         tables: vec!["t"],
+        // One row in five stays.
         start: narrow(transactions * size * 5 / 4),
         history: vec![format!("CALL deletes({transactions}, {size})")],
         changes: transactions * size,
         transactions,
-        goal: Goal { rate: 1.25, rate_hoped: 1.4, cpu: 0.9, cpu_hoped: 0.87 },
+        goal: None,
     }
 }
 
@@ -202,13 +173,12 @@ fn tpcb(transactions: i64) -> Workload {
     );
     let call = format!("CALL tpcb({}, {SCALE})", transactions / SESSIONS);
     Workload {
-        title: "pgbench TPC-B",
-        cpu_title: "pgbench TPC-B: CPU",
+        titles: ["pgbench TPC-B", "pgbench TPC-B: CPU"],
         tables: vec!["pgbench_accounts", "pgbench_tellers", "pgbench_branches", "pgbench_history"],
         start,
         history: (0..SESSIONS).map(|_| call.clone()).collect(),
         changes: transactions * 4,
         transactions,
-        goal: Goal { rate: 1.5, rate_hoped: 1.8, cpu: 0.75, cpu_hoped: 0.71 },
+        goal: None,
     }
 }
