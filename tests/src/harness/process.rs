@@ -85,13 +85,6 @@ impl Service {
         self
     }
 
-    /// Flag by which the address to listen on is given, instead of `--bindAddr`.
-    #[must_use]
-    pub fn bind_flag(mut self, flag: &str) -> Service {
-        flag.clone_into(&mut self.bind_flag);
-        self
-    }
-
     /// How long it may take to become ready.
     #[must_use]
     pub fn ready_within(mut self, deadline: Duration) -> Service {
