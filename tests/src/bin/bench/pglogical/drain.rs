@@ -27,8 +27,8 @@ const POLL: Duration = Duration::from_millis(2);
 const STOPPED_WITHIN: Duration = Duration::from_secs(60);
 /// What resident memory is to stay within, in MiB.
 const MEMORY: f64 = 256.0;
-/// Warnings that belong to a history.
-const ANNOUNCED: [&str; 1] = ["pgbench_history"];
+/// How often the log of ours is searched for complaints during a drain.
+const LOOK_AT_LOG: Duration = Duration::from_secs(1);
 
 /// Whether commits of the rival wait for the disk. Ours always do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -255,12 +255,18 @@ pub(crate) async fn until_active(
 
 async fn until_marked(target: &mut PgConnection, drainer: &mut Drainer) -> Result<Instant> {
     let begin = Instant::now();
+    let mut looked = begin;
     loop {
         let found: i64 = sqlx::query_scalar("SELECT count(*) FROM marker").fetch_one(&mut *target).await?;
+        let now = Instant::now();
         if found > 0 {
-            return Ok(Instant::now());
+            return Ok(now);
         }
         alive(drainer)?;
+        if now - looked > LOOK_AT_LOG {
+            content(drainer)?;
+            looked = now;
+        }
         ensure!(begin.elapsed() < DRAINED_WITHIN, "not drained after {DRAINED_WITHIN:?}");
         tokio::time::sleep(POLL).await;
     }
@@ -277,16 +283,23 @@ fn alive(drainer: &mut Drainer) -> Result<()> {
     }
 }
 
-/// Ends a drain; fails if ours complained of anything: a figure with errors behind it is worth nothing.
-pub(crate) async fn stop(servers: &Servers, drainer: Drainer) -> Result<()> {
+/// Fails if ours has complained of anything: a figure with errors behind it is worth nothing.
+fn content(drainer: &Drainer) -> Result<()> {
+    let Drainer::Ours(process) = drainer else { return Ok(()) };
+    let odd = process.unexpected_lines(&[])?;
+    ensure!(odd.is_empty(), "cdc-pglogical complained: {:#?}", &odd[..odd.len().min(5)]);
+    Ok(())
+}
+
+/// Ends a drain, and makes sure that ours is content.
+pub(crate) async fn stop(servers: &Servers, mut drainer: Drainer) -> Result<()> {
+    if let Drainer::Ours(process) = &mut drainer {
+        let code = process.terminate(STOPPED_WITHIN).await?;
+        ensure!(code == Some(0), "cdc-pglogical ended with {code:?}:\n{}", process.log_tail());
+    }
+    content(&drainer)?;
     match drainer {
         Drainer::Native => servers.drop_subscriptions().await,
-        Drainer::Ours(mut process) => {
-            let code = process.terminate(STOPPED_WITHIN).await?;
-            ensure!(code == Some(0), "cdc-pglogical ended with {code:?}:\n{}", process.log_tail());
-            let odd = process.unexpected_lines(&ANNOUNCED)?;
-            ensure!(odd.is_empty(), "cdc-pglogical complained: {:#?}", &odd[..odd.len().min(5)]);
-            std::fs::remove_file(process.log()).context("cannot remove a log")
-        }
+        Drainer::Ours(process) => std::fs::remove_file(process.log()).context("cannot remove a log"),
     }
 }
