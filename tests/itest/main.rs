@@ -34,6 +34,7 @@ mod immediate_chaos;
 mod names;
 mod operate;
 mod pglogical;
+mod pglogical_catalog;
 mod pgoutput;
 mod pgoutput_session;
 mod pgoutput_values;
@@ -84,6 +85,7 @@ fn main() -> ExitCode {
         pgoutput::all(),
         pgoutput_session::all(),
         pgoutput_values::all(),
+        pglogical_catalog::all(),
         service::all(),
         service_metrics::all(),
         on_both(stalls::all()),

@@ -9,6 +9,8 @@
 //!                       opens the stream only where nothing is lost: position
 //! ```
 //!
+//! Beside it, `catalog` reads what the source says about itself, over a session of its own.
+//!
 //! `pgoutput`, `relations`, `assemble` and `position` are pure: no clock, no socket. Nothing here knows a target database.
 
 pub mod transport;
@@ -24,6 +26,8 @@ pub mod position;
 pub mod feed;
 
 pub mod source;
+
+pub mod catalog;
 
 pub mod lsn;
 

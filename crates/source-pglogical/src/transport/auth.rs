@@ -19,6 +19,15 @@ const MESSAGES: usize = 1000;
 const SCRAM_ROUNDS: u32 = 1_000_000;
 const MECHANISM: &str = "SCRAM-SHA-256";
 
+/// What a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Commands of replication, and statements. Needs a role that may replicate, and takes one of `max_wal_senders`.
+    Replication,
+    /// Statements alone.
+    Queries,
+}
+
 /// Where an authentication stands.
 enum Progress {
     Nothing,
@@ -28,12 +37,20 @@ enum Progress {
 }
 
 /// Brings a fresh socket to where it takes commands.
-pub(super) async fn log_in(socket: &mut Socket, config: &Config) -> Result<(), TransportError> {
+pub(super) async fn log_in(
+    socket: &mut Socket,
+    config: &Config,
+    purpose: Purpose,
+) -> Result<(), TransportError> {
     let options = config.startup_options();
+    let replication = match purpose {
+        Purpose::Replication => "database",
+        Purpose::Queries => "false",
+    };
     let parameters = [
         ("user", config.user.as_str()),
         ("database", config.database.as_str()),
-        ("replication", "database"),
+        ("replication", replication),
         ("client_encoding", "UTF8"),
         ("application_name", config.application_name.as_str()),
         ("options", options.as_str()),

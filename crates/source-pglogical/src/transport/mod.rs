@@ -18,7 +18,7 @@ mod config;
 mod error;
 mod session;
 mod socket;
-mod sql;
+pub mod sql;
 mod stream;
 mod tls;
 

@@ -7,6 +7,7 @@ use pgwire_replication::protocol::BackendMessage;
 use pgwire_replication::protocol::framing::{MessageReader, write_query};
 use tokio::time::timeout;
 
+use super::auth::Purpose;
 use super::config::Config;
 use super::error::{ServerError, TransportError};
 use super::socket::{self, Socket};
@@ -82,7 +83,12 @@ pub struct Session {
     config: Config,
     /// No answer is under way.
     in_step: bool,
+    /// Notices and warnings in answer to the last command.
+    notices: Vec<ServerError>,
 }
+
+/// Notices kept of one answer; further ones are dropped.
+const NOTICES: usize = 16;
 
 impl Session {
     /// Connects and authenticates.
@@ -90,18 +96,31 @@ impl Session {
     /// # Errors
     /// Configuration, network, TLS, authentication, or the limit of time.
     pub async fn connect(config: &Config) -> Result<Self, TransportError> {
+        Self::open(config, Purpose::Replication).await
+    }
+
+    /// Connects and authenticates as an ordinary client: for [`query`](Self::query) alone, also as a role that may not
+    /// replicate.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_for_queries(config: &Config) -> Result<Self, TransportError> {
+        Self::open(config, Purpose::Queries).await
+    }
+
+    async fn open(config: &Config, purpose: Purpose) -> Result<Self, TransportError> {
         config.check()?;
         let limit = config.limits.connect;
         let connect = async {
             let mut socket = socket::open(config).await?;
-            auth::log_in(&mut socket, config).await?;
+            auth::log_in(&mut socket, config, purpose).await?;
             Ok(socket)
         };
         let connected: Result<Result<Socket, TransportError>, _> = timeout(limit, connect).await;
         let socket =
             connected.map_err(|_| TransportError::Timeout { what: "connecting to the source", limit })??;
         let reader = MessageReader::new().with_max_message_size(config.limits.answer_bytes);
-        Ok(Self { socket, reader, config: config.clone(), in_step: true })
+        Ok(Self { socket, reader, config: config.clone(), in_step: true, notices: Vec::new() })
     }
 
     /// Which server this is, and how far its log goes.
@@ -166,6 +185,12 @@ impl Session {
         })
     }
 
+    /// What the server remarked in answer to the last command, as far as its first 16 remarks.
+    #[must_use]
+    pub fn notices(&self) -> &[ServerError] {
+        &self.notices
+    }
+
     /// Runs one command or statement and returns all rows of its answer.
     ///
     /// # Errors
@@ -188,6 +213,7 @@ impl Session {
         write_query(&mut self.socket, command).await?;
         let mut rows = Vec::new();
         let mut refused = None;
+        self.notices.clear();
         let mut left = self.config.limits.answer_bytes;
         loop {
             let BackendMessage { tag, payload } = self.reader.read(&mut self.socket).await?;
@@ -199,6 +225,7 @@ impl Session {
                 b'D' => rows.push(data_row(payload)?),
                 b'E' => refused = Some(ServerError::parse(&payload)),
                 b'Z' => return Ok(refused.map_or(Ok(rows), Err)),
+                b'N' if self.notices.len() < NOTICES => self.notices.push(ServerError::parse(&payload)),
                 // Description, completion, nothing to run, notice, parameter.
                 b'T' | b'C' | b'I' | b'N' | b'S' => {}
                 _ => return Err(TransportError::Protocol("an unknown message in answer to a command")),

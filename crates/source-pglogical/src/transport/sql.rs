@@ -1,4 +1,5 @@
-//! Texts of replication commands. The grammar of these commands knows no parameters.
+//! Texts of replication commands and of statements. The grammar of the commands knows no parameters, and neither does
+//! the simple protocol, so names and texts are quoted here, and nowhere else.
 
 use crate::Lsn;
 
@@ -8,9 +9,23 @@ pub fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A text in single quotes. Replication commands have no escapes beside the doubled quote.
+/// A name with its schema, both in double quotes.
+#[must_use]
+pub fn qualified(schema: &str, name: &str) -> String {
+    format!("{}.{}", identifier(schema), identifier(name))
+}
+
+/// A text constant of a statement. Means the same whatever `standard_conforming_strings` is.
 #[must_use]
 pub fn literal(text: &str) -> String {
+    if text.contains('\\') {
+        return format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
+    }
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A text in a replication command, which has no escapes beside the doubled quote.
+fn command_text(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
@@ -18,7 +33,7 @@ pub fn literal(text: &str) -> String {
 /// at commas.
 pub(super) fn publication_list(names: &[String]) -> String {
     let quoted: Vec<_> = names.iter().map(|name| identifier(name)).collect();
-    literal(&quoted.join(","))
+    command_text(&quoted.join(","))
 }
 
 pub(super) fn start_replication(slot: &str, from: Lsn, publications: &[String]) -> String {
@@ -32,6 +47,13 @@ pub(super) fn start_replication(slot: &str, from: Lsn, publications: &[String]) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_constant_means_itself_whatever_backslashes_mean() {
+        assert_eq!(literal("a'b"), "'a''b'");
+        assert_eq!(literal(r"a\'b"), r"E'a\\''b'");
+        assert_eq!(qualified("S", "a\"b"), r#""S"."a""b""#);
+    }
 
     #[test]
     fn names_keep_their_letters_commas_and_quotes() {

@@ -1,0 +1,26 @@
+//! What the source's catalogue says: the server, the role, the slot, publications, published tables, sequences.
+//!
+//! ```text
+//! Session ─► queries (texts, by version) ─► rows ─► server, tables, types: plain structs, parsed without I/O
+//! ```
+//!
+//! Nothing is judged here.
+
+mod error;
+mod fields;
+mod publications;
+mod queries;
+mod read;
+mod server;
+mod tables;
+mod types;
+
+pub use error::CatalogError;
+pub use publications::{GeneratedColumns, Publication, Sequence};
+pub use read::{SourceCatalog, TableCatalog, TableScope, Wanted, connect, read, read_tables};
+pub use server::{Role, Server, Slot, WalStatus};
+pub use tables::{Column, Computed, Identity, Membership, PrimaryKey, Table, TableKind, TableName};
+pub use types::{Attribute, DomainFacts, TypeFacts, TypeKind};
+
+/// The oldest server that is supported: TID range scans and binary-safe slots begin there.
+pub const OLDEST_VERSION: u32 = 140_000;
