@@ -11,6 +11,7 @@
 mod apart;
 mod batch;
 pub mod change;
+pub mod copy;
 pub mod fold;
 pub mod position;
 pub mod replicate;

@@ -82,6 +82,12 @@ pub(crate) fn count_table(name: &'static str, table: &TableId, rows: u64) {
     }
 }
 
+/// Counts what a first copy committed.
+pub(crate) fn count_copied(table: &TableId, rows: u64, bytes: u64) {
+    count_table("snapshot_rows_total", table, rows);
+    count_table("snapshot_bytes_total", table, bytes);
+}
+
 /// Counts versions of rows that a behaviour kept out.
 pub(crate) fn count_discarded(table: &TableId, reason: &'static str, rows: u64) {
     if rows > 0 {

@@ -113,6 +113,14 @@ impl std::ops::DerefMut for Connection {
     }
 }
 
+impl Connection {
+    /// Closes it, whatever it is in the middle of, so that nobody gets it from the pool again.
+    pub(crate) fn discard(self) {
+        // The server sees the end of the connection and undoes what was not committed.
+        drop(self.inner.detach());
+    }
+}
+
 impl Target {
     /// Connects, finds out which product it is, and makes the tables of the staging area.
     ///

@@ -80,6 +80,14 @@ pub(super) fn tables(area: &StagingArea) -> Vec<String> {
              epoch int8 NOT NULL, torn bool NOT NULL DEFAULT false, source_time timestamptz, updated_at timestamptz NOT NULL DEFAULT now(), \
              PRIMARY KEY (feed, scope)",
         ),
+        // How far the first copy of each table of a log's source is. Rows stay when it is done: changes before a table's
+        // consistent point are in its copy.
+        create(
+            "snapshots",
+            "feed text NOT NULL, source_schema text NOT NULL, source_table text NOT NULL, state text NOT NULL, \
+             consistent_point text, rows int8 NOT NULL DEFAULT 0, bytes int8 NOT NULL DEFAULT 0, \
+             started_at timestamptz, finished_at timestamptz, PRIMARY KEY (feed, source_schema, source_table)",
+        ),
     ]
 }
 

@@ -6,6 +6,7 @@ mod compare;
 pub mod positions;
 pub mod postgres;
 mod slice;
+pub mod snapshots;
 
 use std::fmt;
 
