@@ -9,7 +9,8 @@
 //!                       opens the stream only where nothing is lost: position
 //! ```
 //!
-//! Beside it, `catalog` reads what the source says about itself, over a session of its own.
+//! Beside it, `catalog` reads what the source says about itself, over a session of its own, and `snapshot` copies the tables
+//! before the stream starts.
 //!
 //! `pgoutput`, `relations`, `assemble` and `position` are pure: no clock, no socket. Nothing here knows a target database.
 
@@ -28,6 +29,8 @@ pub mod feed;
 pub mod source;
 
 pub mod catalog;
+
+pub mod snapshot;
 
 pub mod lsn;
 

@@ -7,9 +7,9 @@ use sink_core::failure::{Disposition, Failure};
 use sink_core::flow::{Identified, LogSource, Position, Stored};
 
 use crate::Lsn;
-use crate::feed::{Feed, Leave, failed};
+use crate::feed::{Feed, Leave, SkipBefore, failed};
 use crate::position::{SourceIdentity, SourceState, check_resume, status_interval};
-use crate::transport::{Config, Session, StartRequest};
+use crate::transport::{Config, Session, StartRequest, SystemIdentity};
 
 const IDENTIFY: &str = "ask the source who it is";
 const OPEN: &str = "open the source's stream";
@@ -59,6 +59,33 @@ impl SlotSource {
         self
     }
 
+    /// As [`leaving`](Self::leaving), of copied tables alone.
+    pub fn skip_before(&mut self, before: SkipBefore) {
+        self.leave.before = before;
+    }
+
+    /// Who the server is, whether or not it has the slot; as JSON text.
+    ///
+    /// # Errors
+    /// The connection, or an answer that makes no sense.
+    pub async fn who(&mut self) -> Result<String, Failure> {
+        let mut session = self.connect(IDENTIFY).await?;
+        let system = session.identify_system(LIMIT).await.map_err(|e| failed(IDENTIFY, e))?;
+        let identity = self.identity_on(system);
+        let text = to_json(&identity);
+        self.identity = Some(identity);
+        Ok(text)
+    }
+
+    fn identity_on(&self, system: SystemIdentity) -> SourceIdentity {
+        SourceIdentity {
+            system_id: system.system_id,
+            timeline: system.timeline,
+            database: system.database,
+            slot: self.slot.clone(),
+        }
+    }
+
     async fn connect(&self, operation: &'static str) -> Result<Session, Failure> {
         Session::connect(&self.config).await.map_err(|e| failed(operation, e))
     }
@@ -83,13 +110,8 @@ impl SlotSource {
             let reason = format!("slot {:?} is not one for logical replication, or is lost", self.slot);
             Failure::new(Disposition::Halt, operation, reason)
         })?;
-        let identity = SourceIdentity {
-            system_id: system.system_id,
-            timeline: system.timeline,
-            database: system.database,
-            slot: self.slot.clone(),
-        };
-        Ok(SourceState { identity, end_of_log: system.end_of_log, slot_confirmed })
+        let end_of_log = system.end_of_log;
+        Ok(SourceState { identity: self.identity_on(system), end_of_log, slot_confirmed })
     }
 }
 

@@ -4,6 +4,8 @@
 //! Config ─► Session ─────────────────────────────► Stream
 //!           connected and authenticated;            frames in, statuses out
 //!           commands one at a time                  until it ends
+//!                 └───────────────────────────────► CopySession
+//!                                                   tables out, as bytes
 //! ```
 //!
 //! Messages of the handshake and SCRAM come from the crate `pgwire-replication`. Two parts are ours, behind this seam:
@@ -15,6 +17,7 @@
 
 mod auth;
 mod config;
+mod copy;
 mod error;
 mod session;
 mod socket;
@@ -23,6 +26,7 @@ mod stream;
 mod tls;
 
 pub use config::{Config, Endpoint, Limits, PINNED, TlsMode};
+pub use copy::CopySession;
 pub use error::{ConfigError, ServerError, TransportError};
 pub use session::{CreatedSlot, NewSlot, Row, Session, SnapshotAction, StartRequest, SystemIdentity};
 pub use sql::{identifier, literal};

@@ -233,6 +233,17 @@ impl Session {
         }
     }
 
+    /// The socket, for a command whose answer is read elsewhere. Out of step until [`command_done`](Self::command_done).
+    pub(super) fn command_socket(&mut self) -> &mut Socket {
+        self.in_step = false;
+        &mut self.socket
+    }
+
+    /// The answer was read to its end, and not a byte more.
+    pub(super) fn command_done(&mut self) {
+        self.in_step = true;
+    }
+
     /// Starts the stream. The session's exported snapshot, if any, ends.
     ///
     /// # Errors

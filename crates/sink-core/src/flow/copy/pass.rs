@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::progress::Board;
 use super::sql::{Amount, Loader};
 use super::store::{Fence, SnapshotStore};
-use super::table::{SourceTable, TargetTable};
+use super::table::{SourceName, TargetTable};
 use crate::failure::{Disposition, Failure};
 use crate::metrics;
 
@@ -50,10 +50,10 @@ pub trait Reader: Send {
 #[derive(Debug, Clone)]
 pub struct TablePlan<P> {
     /// Its name at the source.
-    pub source: SourceTable,
+    pub source: SourceName,
     /// Where it goes.
     pub target: TargetTable,
-    /// All of it, at least one piece; with the bytes each is guessed to take at the source.
+    /// All of it; with the bytes each is guessed to take at the source.
     pub pieces: Vec<(P, u64)>,
 }
 
@@ -107,6 +107,7 @@ impl Pass {
     {
         const RUN: &str = "copy tables";
         let shared = Arc::new(Shared::new(self, plans));
+        shared.finish_empty().await?;
         let mut workers = JoinSet::new();
         for reader in readers {
             let shared = Arc::clone(&shared);
@@ -141,6 +142,16 @@ impl<P: Send + Sync> Shared<P> {
             plan,
         };
         Self { pass, tables: plans.into_iter().map(table).collect(), queue: Mutex::new(queue) }
+    }
+
+    /// A table without pieces, such as a partitioned one without partitions, is copied when it is begun.
+    async fn finish_empty(&self) -> Result<(), Failure> {
+        for table in self.tables.iter().filter(|table| table.plan.pieces.is_empty()) {
+            let (source, target) = (&table.plan.source, &table.plan.target.schema.id);
+            self.pass.store.begin(&self.pass.fence, source, target).await?;
+            self.finish(table).await?;
+        }
+        Ok(())
     }
 
     fn next(&self) -> Option<(usize, usize)> {

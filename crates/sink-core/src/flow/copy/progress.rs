@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::table::SourceTable;
+use super::table::SourceName;
 
 /// Rates are taken over this time: long enough to be calm, short enough to follow.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -63,7 +63,7 @@ impl Figures {
 /// The figures of all tables.
 #[derive(Debug, Default)]
 pub struct Progress {
-    tables: BTreeMap<SourceTable, Figures>,
+    tables: BTreeMap<SourceName, Figures>,
     /// Time, text and work done by then; work in bytes at the source.
     samples: VecDeque<(Duration, u64, u64)>,
 }
@@ -72,7 +72,7 @@ pub struct Progress {
 #[derive(Debug, Clone, PartialEq)]
 pub struct TableView {
     /// Its name.
-    pub table: SourceTable,
+    pub table: SourceName,
     /// Where it stands.
     pub stage: Stage,
     /// Rows so far.
@@ -104,7 +104,7 @@ pub struct View {
 
 impl Progress {
     /// Adds a table, or puts it back to the beginning: `weight` in bytes at the source.
-    pub fn expect(&mut self, table: &SourceTable, estimated_rows: u64, weight: u64) {
+    pub fn expect(&mut self, table: &SourceName, estimated_rows: u64, weight: u64) {
         let figures = Figures {
             stage: Stage::Waiting,
             estimated_rows,
@@ -121,26 +121,26 @@ impl Progress {
     }
 
     /// A table that was copied before.
-    pub fn expect_done(&mut self, table: &SourceTable, rows: u64, bytes: u64) {
+    pub fn expect_done(&mut self, table: &SourceName, rows: u64, bytes: u64) {
         self.expect(table, rows, bytes);
         if let Some(figures) = self.tables.get_mut(table) {
             *figures = Figures { stage: Stage::Done, rows, bytes, ..figures.clone() };
         }
     }
 
-    fn table(&mut self, table: &SourceTable, change: impl FnOnce(&mut Figures)) {
+    fn table(&mut self, table: &SourceName, change: impl FnOnce(&mut Figures)) {
         if let Some(figures) = self.tables.get_mut(table) {
             change(figures);
         }
     }
 
     /// The first piece of a table is under way.
-    pub fn begin(&mut self, table: &SourceTable) {
+    pub fn begin(&mut self, table: &SourceName) {
         self.table(table, |figures| figures.stage = Stage::Copying);
     }
 
     /// Rows and text went by at a time.
-    pub fn seen(&mut self, table: &SourceTable, rows: u64, bytes: u64, now: Duration) {
+    pub fn seen(&mut self, table: &SourceName, rows: u64, bytes: u64, now: Duration) {
         self.table(table, |figures| {
             figures.rows += rows;
             figures.bytes += bytes;
@@ -149,7 +149,7 @@ impl Progress {
     }
 
     /// A piece that was guessed to take `weight` is committed; it made so much text.
-    pub fn piece(&mut self, table: &SourceTable, weight: u64, text: u64) {
+    pub fn piece(&mut self, table: &SourceName, weight: u64, text: u64) {
         self.table(table, |figures| {
             figures.weight_done += weight;
             figures.text_done += text;
@@ -157,7 +157,7 @@ impl Progress {
     }
 
     /// All of a table is there.
-    pub fn finish(&mut self, table: &SourceTable) {
+    pub fn finish(&mut self, table: &SourceName) {
         self.table(table, |figures| {
             figures.stage = Stage::Done;
             figures.estimated_rows = figures.rows;
@@ -325,32 +325,32 @@ impl Board {
     }
 
     /// See [`Progress::expect`].
-    pub fn expect(&self, table: &SourceTable, estimated_rows: u64, weight: u64) {
+    pub fn expect(&self, table: &SourceName, estimated_rows: u64, weight: u64) {
         self.with(|progress, _| progress.expect(table, estimated_rows, weight));
     }
 
     /// See [`Progress::expect_done`].
-    pub fn expect_done(&self, table: &SourceTable, rows: u64, bytes: u64) {
+    pub fn expect_done(&self, table: &SourceName, rows: u64, bytes: u64) {
         self.with(|progress, _| progress.expect_done(table, rows, bytes));
     }
 
     /// See [`Progress::begin`].
-    pub fn begin(&self, table: &SourceTable) {
+    pub fn begin(&self, table: &SourceName) {
         self.with(|progress, _| progress.begin(table));
     }
 
     /// See [`Progress::seen`].
-    pub fn seen(&self, table: &SourceTable, rows: u64, bytes: u64) {
+    pub fn seen(&self, table: &SourceName, rows: u64, bytes: u64) {
         self.with(|progress, now| progress.seen(table, rows, bytes, now));
     }
 
     /// See [`Progress::piece`].
-    pub fn piece(&self, table: &SourceTable, weight: u64, text: u64) {
+    pub fn piece(&self, table: &SourceName, weight: u64, text: u64) {
         self.with(|progress, _| progress.piece(table, weight, text));
     }
 
     /// See [`Progress::finish`].
-    pub fn finish(&self, table: &SourceTable) {
+    pub fn finish(&self, table: &SourceName) {
         self.with(|progress, _| progress.finish(table));
     }
 
@@ -365,8 +365,8 @@ impl Board {
 mod tests {
     use super::*;
 
-    fn table(name: &str) -> SourceTable {
-        SourceTable { schema: "s".into(), name: name.into() }
+    fn table(name: &str) -> SourceName {
+        SourceName { schema: "s".into(), name: name.into() }
     }
 
     fn seconds(seconds: u64) -> Duration {

@@ -6,10 +6,10 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Row as _};
 
-use super::table::{SourceTable, TableRecord, TableState, TargetTable};
+use super::table::{SourceName, TableRecord, TableState, TargetTable};
 use crate::failure::{Disposition, Failure, Place};
 use crate::flow::FeedName;
-use crate::model::TableId;
+use crate::model::{Ident, SchemaId, TableId, TableSchema};
 use crate::target::dialect::snapshots;
 use crate::target::pool::failure;
 use crate::target::{Database, Product};
@@ -120,7 +120,7 @@ impl SnapshotStore {
     ///
     /// # Errors
     /// `Fenced`, or if the statement fails.
-    pub async fn register(&self, fence: &Fence, tables: &[SourceTable]) -> Result<(), Failure> {
+    pub async fn register(&self, fence: &Fence, tables: &[SourceName]) -> Result<(), Failure> {
         const REGISTER: &str = "note the tables of the snapshot";
         let fail = |e| failure(REGISTER, e);
         let mut connection = self.database.connection().await?;
@@ -138,7 +138,7 @@ impl SnapshotStore {
     ///
     /// # Errors
     /// `Fenced`; if the table holds rows, which are not ours; or if a statement fails.
-    pub async fn begin(&self, fence: &Fence, source: &SourceTable, target: &TableId) -> Result<(), Failure> {
+    pub async fn begin(&self, fence: &Fence, source: &SourceName, target: &TableId) -> Result<(), Failure> {
         const BEGIN: &str = "begin to copy a table";
         let fail = |e| failure(BEGIN, e);
         let facts = self.facts(target).await?;
@@ -156,12 +156,7 @@ impl SnapshotStore {
     ///
     /// # Errors
     /// `Fenced`, or if a statement fails.
-    pub async fn restart(
-        &self,
-        fence: &Fence,
-        source: &SourceTable,
-        target: &TableId,
-    ) -> Result<(), Failure> {
+    pub async fn restart(&self, fence: &Fence, source: &SourceName, target: &TableId) -> Result<(), Failure> {
         const EMPTY: &str = "empty a table whose copy was broken off";
         let fail = |e| failure(EMPTY, e);
         let facts = self.facts(target).await?;
@@ -187,7 +182,7 @@ impl SnapshotStore {
     pub async fn finish(
         &self,
         fence: &Fence,
-        source: &SourceTable,
+        source: &SourceName,
         consistent_point: &str,
         (rows, bytes): (u64, u64),
     ) -> Result<(), Failure> {
@@ -202,7 +197,7 @@ impl SnapshotStore {
     pub async fn gone(
         &self,
         fence: &Fence,
-        source: &SourceTable,
+        source: &SourceName,
         consistent_point: &str,
     ) -> Result<(), Failure> {
         let gone = TableState::Gone { consistent_point: consistent_point.to_owned() };
@@ -212,7 +207,7 @@ impl SnapshotStore {
     async fn settle(
         &self,
         fence: &Fence,
-        source: &SourceTable,
+        source: &SourceName,
         (from, to): (&TableState, &TableState),
         amount: (u64, u64),
     ) -> Result<(), Failure> {
@@ -229,7 +224,7 @@ impl SnapshotStore {
         &self,
         connection: &mut PgConnection,
         fence: &Fence,
-        source: &SourceTable,
+        source: &SourceName,
         (from, to): (&TableState, &TableState),
         (rows, bytes): (u64, u64),
     ) -> Result<(), Failure> {
@@ -272,7 +267,7 @@ pub(super) async fn hold(
 
 fn bind_table<'q>(
     query: Query<'q, Postgres, PgArguments>,
-    table: &'q SourceTable,
+    table: &'q SourceName,
 ) -> Query<'q, Postgres, PgArguments> {
     query.bind(&table.schema).bind(&table.name)
 }
@@ -280,31 +275,38 @@ fn bind_table<'q>(
 fn record(row: &PgRow) -> Option<TableRecord> {
     let amount = |at: usize| u64::try_from(row.get::<i64, _>(at)).unwrap_or(0);
     Some(TableRecord {
-        table: SourceTable { schema: row.get(0), name: row.get(1) },
+        table: SourceName { schema: row.get(0), name: row.get(1) },
         state: TableState::from_name(row.get(2), row.get(3))?,
         rows: amount(4),
         bytes: amount(5),
     })
 }
 
-/// A target table as the catalogue has it now, matched with a source's columns.
+/// A source table's target, as the catalogue has it now.
+///
+/// # Errors
+/// If there is none.
+pub async fn find_target(database: &Database, source: &SourceName) -> Result<Arc<TableSchema>, Failure> {
+    const FIND: &str = "find the target table of a source table";
+    let missing = |reason: String| Failure::new(Disposition::Halt, FIND, reason);
+    let schema = Ident::new(&source.schema).map_err(|e| missing(e.to_string()))?;
+    let schema = SchemaId { database: database.name().clone(), schema };
+    let found = database.schema().table(database, &schema, &source.name).await?;
+    found.ok_or_else(|| {
+        missing(format!(
+            "the target has no table {source}; create it, leave it out by --tables, or start with --createTables"
+        ))
+    })
+}
+
+/// The same, matched with a source's columns.
 ///
 /// # Errors
 /// If there is none, or a column has no place.
 pub async fn target_table(
     database: &Database,
-    source: &SourceTable,
+    source: &SourceName,
     columns: &[&str],
 ) -> Result<TargetTable, Failure> {
-    const FIND: &str = "find the target table of a source table";
-    let missing = |reason: String| Failure::new(Disposition::Halt, FIND, reason);
-    let name = crate::model::Ident::new(&source.schema).map_err(|e| missing(e.to_string()))?;
-    let schema = crate::model::SchemaId { database: database.name().clone(), schema: name };
-    let found = database.schema().table(database, &schema, &source.name).await?;
-    let found = found.ok_or_else(|| {
-        missing(format!(
-            "the target has no table {source}; create it, leave it out by --tables, or start with --createTables"
-        ))
-    })?;
-    TargetTable::new(found, columns)
+    TargetTable::new(find_target(database, source).await?, columns)
 }

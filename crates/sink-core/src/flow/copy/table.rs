@@ -9,14 +9,14 @@ use crate::model::{Behaviours, TableSchema};
 
 /// A table by the name under which the source's log speaks of it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SourceTable {
+pub struct SourceName {
     /// Its schema, or database where there are no schemas.
     pub schema: String,
     /// Its name.
     pub name: String,
 }
 
-impl fmt::Display for SourceTable {
+impl fmt::Display for SourceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.schema, self.name)
     }
@@ -79,7 +79,7 @@ impl TableState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableRecord {
     /// Which table.
-    pub table: SourceTable,
+    pub table: SourceName,
     /// How far.
     pub state: TableState,
     /// Rows copied; zero until all are.
