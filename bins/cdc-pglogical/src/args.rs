@@ -9,6 +9,7 @@ use sink_core::target::TargetConfig;
 use sink_service::feed_args::{FeedArgs, FeedTargetArgs, TruncatePolicy};
 use sink_service::secret::Secret;
 use sink_service::shutdown::ShutdownArgs;
+use sink_service::snapshot_args::SnapshotArgs;
 use source_pglogical::source::SlotSource;
 use source_pglogical::transport::Config;
 use url::Url;
@@ -26,6 +27,8 @@ pub(crate) struct StartArgs {
     pub(crate) target: FeedTargetArgs,
     #[command(flatten)]
     pub(crate) feed: FeedArgs,
+    #[command(flatten)]
+    pub(crate) snapshot: SnapshotArgs,
     #[command(flatten)]
     pub(crate) shutdown: ShutdownArgs,
 }

@@ -5,6 +5,7 @@
 
 mod args;
 mod observe;
+mod snapshot;
 mod start;
 
 use std::process::ExitCode;
@@ -106,6 +107,13 @@ mod tests {
             "--retryDelay=10s",
             "--retry-delay=10s",
             "--slotName=cdc_sink",
+            "--snapshotMode=initial",
+            "--snapshot-mode=only",
+            "--snapshotWorkers=2",
+            "--snapshot-workers=2",
+            "--snapshotSlotTimeout=5m",
+            "--snapshot-slot-timeout=5m",
+            "--tables=a,b.c",
             "--slot-name=cdc_sink",
             "--sourceConn=postgres://x",
             "--source-conn=postgres://x",

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use sink_core::checkpoint::Leases;
 use sink_core::clock::SystemClock;
 use sink_core::failure::{Disposition, Failure, chain};
+use sink_core::flow::copy::Board;
 use sink_core::flow::{FeedName, FlowApplier, FlowStatus, Supervisor};
 use sink_core::target::{Target, TargetConfig};
 use sink_service::exit::Exit;
@@ -15,13 +16,14 @@ use sink_service::logging::LogHandle;
 use sink_service::operators::Operators;
 use sink_service::settings::Setting;
 use sink_service::shutdown::{self, Reloads, Signals};
+use sink_service::snapshot_args::SnapshotMode;
 use sink_service::{telemetry, tls};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Failed;
 use crate::args::StartArgs;
-use crate::observe;
+use crate::{observe, snapshot};
 
 /// How long a target that does not answer is waited for at start; a supervisor takes over after that.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(60);
@@ -42,7 +44,7 @@ pub(crate) async fn start(args: StartArgs, settings: &[Setting], log: LogHandle)
     telemetry::announce(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
     sink_core::metrics::describe();
     sink_core::metrics::flow::describe();
-    let source = args.source().map_err(usage)?;
+    snapshot::check(&args).map_err(usage)?;
     let target = args.target().map_err(usage)?;
     let target = Arc::new(connect(target, &signals.shutdown()).await?);
     tracing::info!(version = target.version(), "connected to the target");
@@ -70,18 +72,34 @@ pub(crate) async fn start(args: StartArgs, settings: &[Setting], log: LogHandle)
     )));
     background.spawn(stop.clone().run_until_cancelled_owned(watch_schema(Arc::clone(&target))));
 
+    let stopping = signals.shutdown();
+    let board = Board::new();
+    let source = snapshot::source(&args, &target, &status, &board, stopping.clone())?;
+    background.spawn(stop.clone().run_until_cancelled_owned(snapshot::show(board, Arc::clone(&status))));
     let supervisor = Supervisor {
         source,
         database: Arc::clone(target.home()),
         applier: Arc::new(FlowApplier::new(Arc::clone(target.home())).map_err(target_failed)?),
-        leases,
+        leases: Arc::clone(&leases),
         feed: FeedName::whole(&args.source.loop_name),
         config: args.flow(),
         retry_delay: args.feed.retry_delay,
         status,
     };
-    let stopping = signals.shutdown();
-    let carried = carry(supervisor, &stopping, args.shutdown.grace_period).await;
+    let grace = args.shutdown.grace_period;
+    let carried = match args.snapshot.snapshot_mode {
+        SnapshotMode::Never | SnapshotMode::Initial => {
+            carry(supervisor.run(stopping.clone()), &stopping, grace).await
+        }
+        SnapshotMode::Only => {
+            carry(
+                snapshot::only(supervisor.source, &leases, &args.source.loop_name, &stopping),
+                &stopping,
+                grace,
+            )
+            .await
+        }
+    };
     stop.cancel();
     background.close();
     let drained = shutdown::drain(&background, RELEASE_PATIENCE).await;
@@ -104,7 +122,7 @@ pub(crate) async fn start(args: StartArgs, settings: &[Setting], log: LogHandle)
 
 /// Carries until told to stop; `None` if work in flight outlasted the grace period after that.
 async fn carry(
-    supervisor: Supervisor<source_pglogical::source::SlotSource>,
+    work: impl Future<Output = Result<(), Failure>>,
     stopping: &CancellationToken,
     grace: Duration,
 ) -> Option<Result<(), Failure>> {
@@ -114,7 +132,7 @@ async fn carry(
         tokio::time::sleep(grace).await;
     };
     tokio::select! {
-        carried = Box::pin(supervisor.run(stopping.clone())) => Some(carried),
+        carried = Box::pin(work) => Some(carried),
         () = patience => None,
     }
 }
@@ -136,7 +154,7 @@ async fn connect(config: TargetConfig, stop: &CancellationToken) -> Result<Targe
     }
 }
 
-fn target_failed(failure: Failure) -> Failed {
+pub(crate) fn target_failed(failure: Failure) -> Failed {
     (Exit::Target, failure.into())
 }
 

@@ -22,5 +22,6 @@ pub mod process;
 pub mod secret;
 pub mod settings;
 pub mod shutdown;
+pub mod snapshot_args;
 pub mod telemetry;
 pub mod tls;

@@ -110,8 +110,16 @@ impl<S: LogSource> Supervisor<S> {
         match result {
             Ok(()) if stop.is_cancelled() => Attempt::Stopped,
             Ok(()) => Attempt::LostLease,
-            Err(Broken::Target(failure)) if failure.disposition() == Disposition::Fenced => {
+            Err(Broken::Source(failure) | Broken::Target(failure))
+                if failure.disposition() == Disposition::Fenced =>
+            {
                 Attempt::LostLease
+            }
+            // What was broken off because we were told to is no trouble.
+            Err(Broken::Source(failure))
+                if stop.is_cancelled() && failure.disposition() == Disposition::Retry =>
+            {
+                Attempt::Stopped
             }
             Err(broken) => Attempt::Failed(broken),
         }
