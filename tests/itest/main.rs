@@ -35,6 +35,7 @@ mod names;
 mod operate;
 mod pglogical;
 mod pglogical_catalog;
+mod pglogical_snapshot_exact;
 mod pgoutput;
 mod pgoutput_session;
 mod pgoutput_values;
@@ -86,6 +87,7 @@ fn main() -> ExitCode {
         pgoutput_session::all(),
         pgoutput_values::all(),
         pglogical_catalog::all(),
+        pglogical_snapshot_exact::all(),
         service::all(),
         service_metrics::all(),
         on_both(stalls::all()),

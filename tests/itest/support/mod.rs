@@ -13,6 +13,7 @@ pub(crate) mod pair;
 mod poller;
 pub(crate) mod replication;
 mod routes;
+pub(crate) mod snapshot;
 mod stage;
 mod target;
 
