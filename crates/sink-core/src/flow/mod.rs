@@ -12,6 +12,7 @@ mod apart;
 mod batch;
 pub mod change;
 pub mod copy;
+pub mod create;
 pub mod fold;
 pub mod position;
 pub mod replicate;
@@ -24,6 +25,7 @@ mod tables;
 mod writer;
 
 pub use change::{Binding, Change, Row, Value};
+pub use create::{Missing, TableMaker};
 pub use fold::{Folder, Limits, Origin, Outcome, TableNet};
 pub use position::{Advance, FeedName, Happened, Position, Stored};
 pub use replicate::{FlowConfig, Mode, OnTruncate};

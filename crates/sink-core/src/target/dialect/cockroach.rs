@@ -3,6 +3,9 @@
 //! Nothing here has run on a CockroachDB server yet: the statements keep to shapes whose syntax is documented
 //! for v23.1, and the scenarios run them wherever a server is at hand.
 
+pub(super) mod definitions;
+mod portable;
+mod types;
 mod values;
 mod versions;
 

@@ -3,6 +3,7 @@
 mod area;
 pub mod cockroach;
 mod compare;
+pub mod definitions;
 pub mod positions;
 pub mod postgres;
 mod slice;

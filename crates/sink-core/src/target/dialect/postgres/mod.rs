@@ -1,6 +1,7 @@
 //! PostgreSQL 15 to 18.
 
 pub mod changes;
+pub(super) mod definitions;
 mod input;
 mod rows;
 mod slice;
