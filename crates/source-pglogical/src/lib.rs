@@ -32,6 +32,8 @@ pub mod catalog;
 
 pub mod snapshot;
 
+pub mod definitions;
+
 pub mod lsn;
 
 pub use lsn::Lsn;

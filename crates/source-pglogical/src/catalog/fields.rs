@@ -6,44 +6,44 @@ use super::CatalogError;
 use crate::transport::Row;
 
 /// A row that is read from left to right.
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     what: &'static str,
     left: std::slice::Iter<'a, Option<String>>,
 }
 
 impl<'a> Fields<'a> {
     /// `what` says in errors what is being read.
-    pub(super) fn new(what: &'static str, row: &'a Row) -> Self {
+    pub(crate) fn new(what: &'static str, row: &'a Row) -> Self {
         Self { what, left: row.iter() }
     }
 
-    pub(super) fn malformed(&self, expected: &'static str) -> CatalogError {
+    pub(crate) fn malformed(&self, expected: &'static str) -> CatalogError {
         CatalogError::Malformed { what: self.what, expected }
     }
 
     /// A text, or NULL.
-    pub(super) fn maybe_text(&mut self) -> Result<Option<&'a str>, CatalogError> {
+    pub(crate) fn maybe_text(&mut self) -> Result<Option<&'a str>, CatalogError> {
         let field = self.left.next().ok_or_else(|| self.malformed("a row of that many columns"))?;
         Ok(field.as_deref())
     }
 
     /// A text.
-    pub(super) fn text(&mut self) -> Result<&'a str, CatalogError> {
+    pub(crate) fn text(&mut self) -> Result<&'a str, CatalogError> {
         self.maybe_text()?.ok_or_else(|| self.malformed("a text"))
     }
 
     /// A text of its own.
-    pub(super) fn string(&mut self) -> Result<String, CatalogError> {
+    pub(crate) fn string(&mut self) -> Result<String, CatalogError> {
         self.text().map(str::to_owned)
     }
 
     /// A text of its own, or NULL.
-    pub(super) fn maybe_string(&mut self) -> Result<Option<String>, CatalogError> {
+    pub(crate) fn maybe_string(&mut self) -> Result<Option<String>, CatalogError> {
         Ok(self.maybe_text()?.map(str::to_owned))
     }
 
     /// A boolean.
-    pub(super) fn flag(&mut self) -> Result<bool, CatalogError> {
+    pub(crate) fn flag(&mut self) -> Result<bool, CatalogError> {
         match self.text()? {
             "t" => Ok(true),
             "f" => Ok(false),
@@ -52,19 +52,19 @@ impl<'a> Fields<'a> {
     }
 
     /// A number, or whatever else is written as text.
-    pub(super) fn parsed<T: FromStr>(&mut self) -> Result<T, CatalogError> {
+    pub(crate) fn parsed<T: FromStr>(&mut self) -> Result<T, CatalogError> {
         let text = self.text()?;
         text.parse().map_err(|_| self.malformed("a number in its range"))
     }
 
     /// The same, or NULL.
-    pub(super) fn maybe_parsed<T: FromStr>(&mut self) -> Result<Option<T>, CatalogError> {
+    pub(crate) fn maybe_parsed<T: FromStr>(&mut self) -> Result<Option<T>, CatalogError> {
         let Some(text) = self.maybe_text()? else { return Ok(None) };
         text.parse().map(Some).map_err(|_| self.malformed("a number in its range"))
     }
 
     /// One character of the catalogue's many enumerations.
-    pub(super) fn letter(&mut self) -> Result<char, CatalogError> {
+    pub(crate) fn letter(&mut self) -> Result<char, CatalogError> {
         let mut letters = self.text()?.chars();
         match (letters.next(), letters.next()) {
             (Some(letter), None) => Ok(letter),

@@ -6,8 +6,9 @@
 //!
 //! Nothing is judged here.
 
+pub(crate) mod definitions;
 mod error;
-mod fields;
+pub(crate) mod fields;
 mod publications;
 mod queries;
 mod read;
