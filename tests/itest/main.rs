@@ -36,6 +36,7 @@ mod operate;
 mod pglogical;
 mod pglogical_catalog;
 mod pglogical_snapshot_exact;
+mod pglogical_types;
 mod pgoutput;
 mod pgoutput_session;
 mod pgoutput_values;
@@ -88,6 +89,7 @@ fn main() -> ExitCode {
         pgoutput_values::all(),
         pglogical_catalog::all(),
         pglogical_snapshot_exact::all(),
+        pglogical_types::all(),
         service::all(),
         service_metrics::all(),
         on_both(stalls::all()),

@@ -16,7 +16,7 @@ pub(crate) fn all() -> Vec<Scenario> {
 }
 
 /// Type, value as SQL, text on the wire.
-const VALUES: &[(&str, &str, &str)] = &[
+pub(crate) const VALUES: &[(&str, &str, &str)] = &[
     ("int2", "-32768", "-32768"),
     ("int8", "9223372036854775807", "9223372036854775807"),
     ("oid", "4294967295", "4294967295"),

@@ -26,6 +26,8 @@ pub(crate) struct StartArgs {
     #[command(flatten)]
     pub(crate) target: FeedTargetArgs,
     #[command(flatten)]
+    pub(crate) tables: TableArgs,
+    #[command(flatten)]
     pub(crate) feed: FeedArgs,
     #[command(flatten)]
     pub(crate) snapshot: SnapshotArgs,
@@ -78,6 +80,37 @@ pub(crate) struct SourceArgs {
     pub(crate) loop_name: String,
 }
 
+/// Tables that the target lacks.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Tables")]
+pub(crate) struct TableArgs {
+    /// Make published tables that the target lacks, with their types, keys, indexes and constraints.
+    #[arg(
+        long = "createTables",
+        alias = "create-tables",
+        env = "CDC_CREATE_TABLES",
+        default_value_t = false,
+        default_missing_value = "true",
+        num_args = 0..=1,
+        require_equals = true,
+        action = clap::ArgAction::Set
+    )]
+    pub(crate) create_tables: bool,
+
+    /// With --createTables: print the statements, and what they leave out, change nothing, and end.
+    #[arg(
+        long = "dryRun",
+        alias = "dry-run",
+        env = "CDC_DRY_RUN",
+        default_value_t = false,
+        default_missing_value = "true",
+        num_args = 0..=1,
+        require_equals = true,
+        action = clap::ArgAction::Set
+    )]
+    pub(crate) dry_run: bool,
+}
+
 impl SourceArgs {
     /// The source's connection settings.
     pub(crate) fn config(&self) -> anyhow::Result<Config> {
@@ -125,6 +158,14 @@ impl StartArgs {
             create_staging: self.target.staging_create_schema,
             max_connections: self.target.target_db_conns,
         })
+    }
+
+    /// The statements that make tables are to be printed, and nothing else.
+    pub(crate) fn is_dry_run(&self) -> anyhow::Result<bool> {
+        if self.tables.dry_run && !self.tables.create_tables {
+            return Err(anyhow!("--dryRun shows what --createTables would do; give both"));
+        }
+        Ok(self.tables.dry_run)
     }
 
     pub(crate) fn flow(&self) -> FlowConfig {

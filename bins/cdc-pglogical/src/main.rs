@@ -7,6 +7,7 @@ mod args;
 mod observe;
 mod snapshot;
 mod start;
+mod tables;
 
 use std::process::ExitCode;
 
@@ -127,6 +128,11 @@ mod tests {
             "--target-db=d",
             "--targetDBConns=1024",
             "--target-db-conns=1024",
+            "--createTables",
+            "--createTables=false",
+            "--create-tables",
+            "--dryRun",
+            "--dry-run=true",
             "--logDestination=f",
             "--logFormat=fluent",
             "-v",

@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::Failed;
 use crate::args::StartArgs;
-use crate::{observe, snapshot};
+use crate::{observe, snapshot, tables};
 
 /// How long a target that does not answer is waited for at start; a supervisor takes over after that.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(60);
@@ -46,9 +46,18 @@ pub(crate) async fn start(args: StartArgs, settings: &[Setting], log: LogHandle)
     sink_core::metrics::flow::describe();
     snapshot::check(&args).map_err(usage)?;
     let target = args.target().map_err(usage)?;
+    if args.is_dry_run().map_err(usage)? {
+        return tables::dry_run(&args, target).await;
+    }
     let target = Arc::new(connect(target, &signals.shutdown()).await?);
     tracing::info!(version = target.version(), "connected to the target");
     tls::assert_crypto_provider().map_err(|e| (Exit::Failure, e.into()))?;
+
+    if args.tables.create_tables {
+        let tables = tables::Tables::read(&args, &target).await?;
+        tables.before_copy().await?;
+        tables.after_copy().await?;
+    }
 
     let status = Arc::new(FlowStatus::new(&args.source.loop_name));
     let answers = Arc::new(observe::answers(&status, &target, metrics, settings));

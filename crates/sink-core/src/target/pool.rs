@@ -128,6 +128,18 @@ impl Target {
     /// If the URL is malformed, the server cannot be reached or is no product we know, or the staging area is
     /// missing and may not be created. `Disposition::Retry` means that waiting may help.
     pub async fn connect(config: TargetConfig) -> Result<Self, Failure> {
+        let target = Self::connect_to_look(config).await?;
+        target.home.prepare_area(target.config.create_staging).await?;
+        target.home.prepare_home().await?;
+        target.configs.load(&target.home).await?;
+        Ok(target)
+    }
+
+    /// Connects and finds out which product it is, but makes nothing: good for looking at the catalogue only.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect), but for the staging area.
+    pub async fn connect_to_look(config: TargetConfig) -> Result<Self, Failure> {
         const CONNECT: &str = "connect to the target";
         let options = PgConnectOptions::from_str(&config.url)
             // The driver's message may quote the URL, password and all.
@@ -156,9 +168,6 @@ impl Target {
         let home = Ident::new(home).map_err(|e| Failure::new(Disposition::Halt, CONNECT, e))?;
         let configs = Arc::new(ApplyConfigs::default());
         let home = Arc::new(Database::open(product, home, &options, &config, (&permits, &configs), None));
-        home.prepare_area(config.create_staging).await?;
-        home.prepare_home().await?;
-        configs.load(&home).await?;
         let databases = Mutex::new(HashMap::from([(home.name.clone(), Arc::clone(&home))]));
         Ok(Self { product, version, options, config, permits, home, configs, databases })
     }
