@@ -45,7 +45,10 @@ async fn prepare(ctx: Ctx) -> Result<()> {
     }
     let mut prepared = 0;
     for case in cases(Product::PostgreSql, database) {
-        let ddl = matches!(case.name.as_str(), "area" | "area-home" | "area-home-probe" | "staging-tables");
+        let ddl = matches!(
+            case.name.as_str(),
+            "area" | "area-home" | "area-home-probe" | "staging-tables" | "create-tables" | "created-tables"
+        );
         for statement in case.statements {
             let sql = if ddl { statement } else { format!("PREPARE golden_{prepared} AS {statement}") };
             let what = format!("{}: {sql}", case.name);

@@ -310,7 +310,7 @@ async fn same_catalogue(ctx: Ctx) -> Result<()> {
     "#;
     pair.origin.execute(changes).await?;
     pair.caught_up().await?;
-    pair.same(&["hens", "eggs", "\"Up Per\".\"sel ect\""]).await?;
+    pair.same(&["public.hens", "public.eggs", "\"Up Per\".\"sel ect\""]).await?;
     stop(process).await?;
     // Nothing is left to do, and nothing is done.
     let nothing = script(&pair)?;
@@ -450,7 +450,7 @@ async fn partitions(ctx: Ctx) -> Result<()> {
                    INSERT INTO child VALUES (1, 2, '2015-01-01'); UPDATE p SET at = '2016-01-01' WHERE id = 1";
     pair.origin.execute(changes).await?;
     pair.caught_up().await?;
-    pair.same(&["p", "parent", "child"]).await?;
+    pair.same(&["public.p", "public.parent", "public.child"]).await?;
     let plain = "SELECT string_agg(c.relname || c.relkind::text, ' ' ORDER BY 1) || ' ' \
                  || (SELECT count(*) FROM pg_constraint WHERE contype = 'f') || ' ' \
                  || (SELECT count(*) FROM pg_indexes WHERE indexname = 'p_v') \
@@ -470,7 +470,7 @@ async fn wide(ctx: Ctx) -> Result<()> {
         .execute("INSERT INTO wide (id, \"Column 7\") SELECT i, NULL FROM generate_series(1, 20) i")
         .await?;
     pair.caught_up().await?;
-    pair.same(&["wide"]).await?;
+    pair.same(&["public.wide"]).await?;
     stop(process).await
 }
 
@@ -502,9 +502,9 @@ async fn extensions(ctx: Ctx) -> Result<()> {
         )
         .await?;
     pair.origin
-        .execute("UPDATE t SET id = 'KEY', h = h || 'x=>y'; UPDATE t SET l = 'M' WHERE id = 'key'")
+        .execute("UPDATE t SET id = 'KEY', h = 'x=>y, z=>NULL'; UPDATE t SET l = 'M' WHERE id = 'key'")
         .await?;
     pair.caught_up().await?;
-    pair.same(&["t"]).await?;
+    pair.same(&["public.t"]).await?;
     stop(process).await
 }

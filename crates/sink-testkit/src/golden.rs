@@ -2,6 +2,7 @@
 //! scenarios prepare them on a real server with the tables of [`DDL`].
 
 mod changes;
+mod definitions;
 
 use std::sync::Arc;
 
@@ -221,6 +222,7 @@ pub fn cases(product: Product, database: &str) -> Vec<Case> {
     cases.extend(handed_over(&examples));
     cases.extend(behaviours(&examples));
     cases.extend(staging(&examples));
+    cases.extend(definitions::cases(product, database, &examples.area));
     if product == Product::PostgreSql {
         cases.extend(changes::cases(&examples));
     }

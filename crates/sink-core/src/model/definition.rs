@@ -162,6 +162,8 @@ pub struct DefaultValue {
 /// A default that any product can take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PortableDefault {
+    /// NULL, whatever the type's own default is.
+    Null,
     /// A text, read as the column's type.
     Text(String),
     /// A number as digits.

@@ -68,11 +68,11 @@ fn wanted(names: &[TableName]) -> String {
 /// tables. NULL if nothing. Types are made as well, so they are no obstacle.
 fn uses(class: &str, object: &str, own_table: &str) -> String {
     format!(
-        "(SELECT string_agg(DISTINCT o.type || ' ' || o.identity, ', ') FROM pg_depend d \
-         CROSS JOIN LATERAL pg_identify_object(d.refclassid, d.refobjid, 0) o \
-         WHERE d.classid = '{class}'::regclass AND d.objid = {object} AND d.deptype = 'n' \
-         AND d.refclassid NOT IN ('pg_type'::regclass, 'pg_constraint'::regclass, 'pg_namespace'::regclass) \
-         AND NOT (d.refclassid = 'pg_class'::regclass AND d.refobjid = {own_table}) \
+        "(SELECT string_agg(DISTINCT o.type || ' ' || o.identity, ', ') FROM pg_depend dep \
+         CROSS JOIN LATERAL pg_identify_object(dep.refclassid, dep.refobjid, 0) o \
+         WHERE dep.classid = '{class}'::regclass AND dep.objid = {object} AND dep.deptype = 'n' \
+         AND dep.refclassid NOT IN ('pg_type'::regclass, 'pg_constraint'::regclass, 'pg_namespace'::regclass) \
+         AND NOT (dep.refclassid = 'pg_class'::regclass AND dep.refobjid = {own_table}) \
          AND o.schema IS DISTINCT FROM 'pg_catalog')"
     )
 }

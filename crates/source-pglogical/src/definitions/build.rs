@@ -259,7 +259,7 @@ pub(super) fn default(
     uses: Option<&str>,
     notes: &mut Vec<String>,
 ) -> Option<DefaultValue> {
-    let expression = expression.filter(|expression| !defaults::is_null(expression))?;
+    let expression = expression?;
     if let Some(uses) = uses {
         notes.push(format!("its default is left out, for it uses {uses}: {expression}"));
         return None;

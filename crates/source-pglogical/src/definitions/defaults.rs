@@ -12,6 +12,9 @@ pub(super) fn portable(expression: &str) -> Option<PortableDefault> {
         "gen_random_uuid()" => return Some(PortableDefault::RandomUuid),
         _ => {}
     }
+    if expression == "NULL" || expression.strip_prefix("NULL::").is_some_and(is_type) {
+        return Some(PortableDefault::Null);
+    }
     let bare = expression.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).unwrap_or(expression);
     let digits = bare.strip_prefix('-').unwrap_or(bare);
     let number = digits.starts_with(|c: char| c.is_ascii_digit())
@@ -22,11 +25,6 @@ pub(super) fn portable(expression: &str) -> Option<PortableDefault> {
     let (text, rest) = constant(expression)?;
     let cast = rest.is_empty() || rest.strip_prefix("::").is_some_and(is_type);
     cast.then_some(PortableDefault::Text(text))
-}
-
-/// Whether a default is NULL, spelled out.
-pub(super) fn is_null(expression: &str) -> bool {
-    expression == "NULL" || expression.strip_prefix("NULL::").is_some_and(is_type)
 }
 
 /// Whether the text is nothing but the name of a type.
@@ -103,7 +101,8 @@ mod tests {
     }
 
     #[test]
-    fn a_null_is_no_default() {
-        assert!(is_null("NULL::character varying") && !is_null("NULL::text || 'a'"));
+    fn a_null_is_a_null_of_any_type() {
+        assert_eq!(portable("NULL::character varying"), Some(PortableDefault::Null));
+        assert_eq!(portable("NULL::text || 'a'::text"), None);
     }
 }

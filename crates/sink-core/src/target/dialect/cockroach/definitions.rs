@@ -145,6 +145,7 @@ fn column_sql(
 
 fn default_sql(default: &DefaultValue) -> Result<String, String> {
     match &default.portable {
+        Some(PortableDefault::Null) => Ok("NULL".into()),
         Some(PortableDefault::Text(text)) => Ok(quote_literal(text)),
         Some(PortableDefault::Number(digits)) => Ok(digits.clone()),
         Some(PortableDefault::Bool(value)) => Ok(value.to_string()),

@@ -207,6 +207,7 @@ fn collate(collation: Option<&str>) -> String {
 fn default_sql(default: &DefaultValue) -> Option<String> {
     let portable = || {
         default.portable.as_ref().map(|portable| match portable {
+            PortableDefault::Null => "NULL".into(),
             PortableDefault::Text(text) => quote_literal(text),
             PortableDefault::Number(digits) => digits.clone(),
             PortableDefault::Bool(value) => value.to_string(),

@@ -1,0 +1,1 @@
+CREATE TABLE IF NOT EXISTS "_cdc_sink"."public"."created_tables" (target_db STRING NOT NULL, target_schema STRING NOT NULL, target_table STRING NOT NULL, finished bool NOT NULL DEFAULT false, PRIMARY KEY (target_db, target_schema, target_table));

@@ -1,0 +1,4 @@
+SELECT target_schema, target_table
+    FROM "_cdc_sink"."public"."created_tables"
+    WHERE target_db = $1 AND NOT finished
+    ORDER BY 1, 2;

@@ -1,0 +1,1 @@
+CREATE TABLE IF NOT EXISTS "_cdc_sink"."created_tables" (target_db text NOT NULL, target_schema text NOT NULL, target_table text NOT NULL, finished bool NOT NULL DEFAULT false, PRIMARY KEY (target_db, target_schema, target_table));
