@@ -10,7 +10,7 @@
 //! and the socket. Nothing is acknowledged that is not stored in the target.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,7 @@ use super::status::FlowStatus;
 use super::stream::{ChangeStream, SourceTable, Step, TableNumber};
 use super::tables::Tables;
 use super::writer::{Done, Manner, Work, Writer};
+use crate::clock::{Clock as _, SystemClock};
 use crate::failure::{Disposition, Failure, Place};
 
 /// Most steps taken in before others have their turn.
@@ -110,8 +111,7 @@ struct Boundary {
 /// How long ago something was committed; for ever ago if nothing was.
 fn age(micros: Option<i64>) -> Duration {
     let Some(micros) = micros.and_then(|micros| u64::try_from(micros).ok()) else { return Duration::MAX };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    now.saturating_sub(Duration::from_micros(micros))
+    SystemClock.wall().saturating_sub(Duration::from_micros(micros))
 }
 
 /// Why reading stopped for the moment.

@@ -1,10 +1,11 @@
 //! What operators see of a feed.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::position::Position;
 use super::writer::Done;
+use crate::clock::{Clock as _, SystemClock};
 use crate::metrics::flow as metrics;
 
 /// What a feed is doing.
@@ -99,7 +100,7 @@ impl FlowStatus {
     #[must_use]
     pub fn lag(&self) -> Duration {
         let state = self.lock();
-        lag(&state, SystemTime::now())
+        lag(&state, SystemClock.wall())
     }
 
     /// What it does from now on.
@@ -142,7 +143,7 @@ impl FlowStatus {
     pub(super) fn breathe(&self, outstanding: bool) {
         let mut state = self.lock();
         state.outstanding = outstanding;
-        metrics::lag(&self.feed, lag(&state, SystemTime::now()));
+        metrics::lag(&self.feed, lag(&state, SystemClock.wall()));
     }
 
     fn lock(&self) -> MutexGuard<'_, FlowState> {
@@ -150,10 +151,10 @@ impl FlowStatus {
     }
 }
 
-fn lag(state: &FlowState, now: SystemTime) -> Duration {
+fn lag(state: &FlowState, now: Duration) -> Duration {
     let Some(committed) = state.committed_at_micros.filter(|_| state.outstanding) else {
         return Duration::ZERO;
     };
     let committed = Duration::from_micros(u64::try_from(committed).unwrap_or(0));
-    now.duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(committed)
+    now.saturating_sub(committed)
 }

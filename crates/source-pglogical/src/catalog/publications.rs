@@ -59,10 +59,7 @@ impl Publication {
                 "s" => GeneratedColumns::Stored,
                 _ => return Err(fields.malformed("a kind of computed columns that is known")),
             },
-            older_than_slot: match fields.maybe_text()? {
-                None => None,
-                Some(text) => Some(text == "t"),
-            },
+            older_than_slot: fields.maybe_text()?.map(|text| text == "t"),
             schemas: fields.parsed()?,
         })
     }

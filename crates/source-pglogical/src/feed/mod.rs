@@ -4,8 +4,9 @@ mod rows;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
+use sink_core::clock::{Clock as _, SystemClock};
 use sink_core::failure::{Disposition, Failure, Place};
 use sink_core::flow::{Binding, Change, ChangeStream, Position, SourceTable, Step, TableNumber};
 
@@ -297,8 +298,7 @@ fn check_key(relation: &Relation, key: &[&str]) -> Result<(), Failure> {
 }
 
 fn now() -> SourceTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    SourceTime::from_unix_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    SourceTime::from_unix_micros(i64::try_from(SystemClock.wall().as_micros()).unwrap_or(i64::MAX))
 }
 
 fn halt(error: &(dyn std::error::Error + 'static)) -> Failure {

@@ -72,7 +72,7 @@ impl Snapshot {
         let mut pause = PAUSE.0;
         loop {
             self.status.set_phase(Phase::Snapshot);
-            let attempt = self.stop.run_until_cancelled(self.attempt(identity)).await;
+            let attempt = self.stop.run_until_cancelled(Box::pin(self.attempt(identity))).await;
             match attempt {
                 None => return Err(told_to_stop()),
                 Some(Ok(Some(skip))) => {

@@ -47,7 +47,7 @@ impl SnapshotSource {
                 if let Some(stored) = snapshot.positions.read(&snapshot.feed).await? {
                     self.slot.recognise(&stored)?;
                 }
-                snapshot.run(&identity).await?
+                Box::pin(snapshot.run(&identity)).await?
             }
         };
         self.slot.skip_before(skip);

@@ -4,12 +4,11 @@ use super::StagingArea;
 
 /// `CREATE TABLE IF NOT EXISTS` for each, then the columns that an area made by the original lacks.
 pub(super) fn tables(area: &StagingArea) -> Vec<String> {
-    let create =
-        |table: &str, columns: &str| format!("CREATE TABLE IF NOT EXISTS {} ({columns})", area.table(table));
+    let create = |table: &str, columns: &str| create(area, table, columns);
     let add = |table: &str, column: &str| {
         format!("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {column}", area.table(table))
     };
-    vec![
+    let mut tables = vec![
         // How far each schema is applied; the row that fences every apply.
         create(
             "frontiers",
@@ -73,12 +72,25 @@ pub(super) fn tables(area: &StagingArea) -> Vec<String> {
              source_nanos int8 NOT NULL, source_logical int8 NOT NULL, key text NOT NULL, mut text NOT NULL, \
              before text, sqlstate text, reason text NOT NULL, quarantined_at timestamptz NOT NULL DEFAULT now()",
         ),
+    ];
+    tables.extend(log_tables(area));
+    tables
+}
+
+fn create(area: &StagingArea, table: &str, columns: &str) -> String {
+    format!("CREATE TABLE IF NOT EXISTS {} ({columns})", area.table(table))
+}
+
+/// Those of the log sources.
+fn log_tables(area: &StagingArea) -> [String; 2] {
+    let create = |table: &str, columns: &str| create(area, table, columns);
+    [
         // How far each log is in the target; the row that fences every step of its feed.
         create(
             "positions",
             "feed text NOT NULL, scope text NOT NULL, position text NOT NULL, source_identity jsonb NOT NULL, \
-             epoch int8 NOT NULL, torn bool NOT NULL DEFAULT false, source_time timestamptz, updated_at timestamptz NOT NULL DEFAULT now(), \
-             PRIMARY KEY (feed, scope)",
+             epoch int8 NOT NULL, torn bool NOT NULL DEFAULT false, source_time timestamptz, \
+             updated_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (feed, scope)",
         ),
         // How far the first copy of each table of a log's source is. Rows stay when it is done: changes before a table's
         // consistent point are in its copy.
