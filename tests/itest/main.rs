@@ -24,6 +24,7 @@ mod documents;
 mod feeds;
 mod feeds_chaos;
 mod feeds_files;
+mod flow_behaviours;
 mod flow_changes;
 mod flow_positions;
 mod golden;
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
         on_both(feeds::all()),
         on_both(feeds_chaos::all()),
         on_both(feeds_files::all()),
+        flow_behaviours::all(),
         flow_changes::all(),
         flow_positions::all(),
         golden::all(),

@@ -13,12 +13,16 @@ use futures::future::join_all;
 
 use super::fold::{Origin, Outcome, TableNet};
 use super::position::FeedName;
-use super::sql::{FlowApplier, Written};
+use super::sql::{FlowApplier, Written, has_stages};
 use crate::failure::{Disposition, Failure};
 
 /// Divides a batch. What has to see the table as it was before (a row that changes its key, an emptied table) or whose
-/// keys are equal without being the same text stays in one piece.
+/// keys are equal without being the same text stays in one piece; so does a table whose changes are kept in order, and
+/// all of a batch whose stages come one after the other.
 fn divide(nets: Vec<TableNet>, shards: usize) -> Vec<Vec<TableNet>> {
+    if has_stages(&nets) {
+        return vec![nets];
+    }
     let mut divided: Vec<Vec<TableNet>> = (0..shards).map(|_| Vec::new()).collect();
     for (at, net) in nets.into_iter().enumerate() {
         if !is_divisible(&net) {
@@ -33,7 +37,14 @@ fn divide(nets: Vec<TableNet>, shards: usize) -> Vec<Vec<TableNet>> {
             rows.entry(shard).or_default().push((key, outcome));
         }
         for (shard, rows) in rows {
-            divided[shard].push(TableNet { table: Arc::clone(&net.table), emptied: false, rows });
+            let table = Arc::clone(&net.table);
+            divided[shard].push(TableNet {
+                table,
+                rows,
+                emptied: false,
+                stage: net.stage,
+                steps: Vec::new(),
+            });
         }
     }
     divided.retain(|nets| !nets.is_empty());
@@ -42,7 +53,10 @@ fn divide(nets: Vec<TableNet>, shards: usize) -> Vec<Vec<TableNet>> {
 
 fn is_divisible(net: &TableNet) -> bool {
     let moves = |outcome: &Outcome| matches!(outcome, Outcome::Live(Origin::Moved(_), _));
-    !net.emptied && net.table.key_text_equality() && !net.rows.iter().any(|(_, outcome)| moves(outcome))
+    !net.emptied
+        && net.steps.is_empty()
+        && net.table.key_text_equality()
+        && !net.rows.iter().any(|(_, outcome)| moves(outcome))
 }
 
 /// Writes a batch over several connections.
@@ -59,14 +73,19 @@ pub(super) async fn write(
     let tables: Vec<_> = nets.iter().map(|net| net.table.id.clone()).collect();
     let divided = divide(nets.clone(), shards);
     let each = divided.iter().map(|nets| applier.write_apart(nets, feed, epoch));
-    let mut missing = vec![0; tables.len()];
+    let mut all = Written::default();
+    for counts in [&mut all.missing, &mut all.beaten, &mut all.late] {
+        counts.resize(tables.len(), 0);
+    }
     let mut refused = None;
     for (nets, answer) in divided.iter().zip(join_all(each).await) {
         match answer {
             Ok(written) => {
-                for (net, rows) in nets.iter().zip(written.missing) {
-                    let at = tables.iter().position(|table| *table == net.table.id);
-                    missing[at.unwrap_or(0)] += rows;
+                for (number, net) in nets.iter().enumerate() {
+                    let at = tables.iter().position(|table| *table == net.table.id).unwrap_or(0);
+                    all.missing[at] += written.missing[number];
+                    all.beaten[at] += written.beaten[number];
+                    all.late[at] += written.late[number];
                 }
             }
             Err(error) => match error.disposition() {
@@ -77,7 +96,7 @@ pub(super) async fn write(
         }
     }
     match refused {
-        None => Ok(Written { missing }),
+        None => Ok(all),
         Some(_) => applier.write_apart_as_one(&nets, feed, epoch).await,
     }
 }

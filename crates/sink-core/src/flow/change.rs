@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
+use super::extras::{Extras, Form};
 use crate::apply::matching::Matching;
 use crate::failure::{Disposition, Failure, Place};
 use crate::model::{Behaviours, TableSchema};
@@ -118,20 +119,40 @@ fn rank(value: Value<'_>) -> (usize, &str) {
     }
 }
 
+/// A column of a source table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SourceColumn<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What its values are as JSON.
+    pub form: Form,
+}
+
 /// A target table and the columns of a source table that feed it. Made anew when either changes.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Binding {
     table: Arc<TableSchema>,
     /// By target column: the position in the source's rows.
     sources: Vec<Option<usize>>,
+    extras: Option<Extras>,
 }
 
 impl Binding {
+    /// Matches by name, as for every source. Values that no column takes are strings in the extras column.
+    ///
+    /// # Errors
+    /// As [`Self::typed`].
+    pub fn new(table: Arc<TableSchema>, columns: &[&str]) -> Result<Self, Failure> {
+        let columns = columns.iter().map(|name| SourceColumn { name, form: Form::Text });
+        Self::typed(table, &columns.collect::<Vec<_>>())
+    }
+
     /// Matches by name, as for every source.
     ///
     /// # Errors
-    /// If a column has no place, or the table has no key that rows can be found by.
-    pub fn new(table: Arc<TableSchema>, columns: &[&str]) -> Result<Self, Failure> {
+    /// If a column has no place, the table has no key that rows can be found by, or what `apply_config` says of it
+    /// cannot be used.
+    pub fn typed(table: Arc<TableSchema>, columns: &[SourceColumn<'_>]) -> Result<Self, Failure> {
         const MATCH: &str = "match a table of the source with the target table";
         let place = Place { table: Some(table.id.clone()), ..Place::default() };
         let refuse = |why: &str| Failure::new(Disposition::Halt, MATCH, why).at(place.clone());
@@ -144,20 +165,20 @@ impl Binding {
             return Err(refuse("the primary key is deferrable; make it NOT DEFERRABLE"));
         }
         match &table.behaviours {
-            Behaviours::Plain => {}
-            Behaviours::Rejected(why) => return Err(refuse(why)),
-            Behaviours::Configured(_) => {
-                return Err(refuse(
-                    "apply_config has rules for the table, which logs do not follow; remove them",
-                ));
+            Behaviours::Plain | Behaviours::Configured(_) => {}
+            Behaviours::Rejected(why) => {
+                return Err(refuse(&format!("apply_config cannot be used for the table: {why}")));
             }
         }
-        let matching = Matching::new(&table, columns).map_err(|error| {
+        let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
+        let matching = Matching::new(&table, &names).map_err(|error| {
             let place = Place { column: error.column().map(str::to_owned), ..place.clone() };
             Failure::new(Disposition::Halt, MATCH, error).at(place)
         })?;
         let sources = (0..table.columns.len()).map(|at| matching.member_of(at)).collect();
-        Ok(Self { table, sources })
+        let extras = table.rules().and_then(|rules| rules.extras);
+        let extras = extras.map(|column| Extras::new(column, matching.extra(), columns));
+        Ok(Self { table, sources, extras })
     }
 
     /// The target table.
@@ -171,24 +192,58 @@ impl Binding {
         self.table.primary_key.iter().filter_map(|at| self.sources[*at])
     }
 
-    /// A row of the source as a row of the target: one value for each of its columns. Computed ones are never given.
-    pub fn row<'a>(&self, values: &[Value<'a>]) -> Row {
-        let columns = self.table.columns.iter().zip(&self.sources);
-        columns
-            .map(|(column, source)| match source {
-                Some(at) if !column.generated => values.get(*at).copied().unwrap_or(Value::Absent),
-                Some(_) | None => Value::Absent,
-            })
-            .collect()
+    /// A row of the source as a row of the target: one value for each of its columns, then, if it has an extras column,
+    /// the names of what that keeps. Columns that the target computes are never given, nor those of expressions without
+    /// input.
+    pub fn row(&self, values: &[Value<'_>]) -> Row {
+        let value = |at: &usize| values.get(*at).copied().unwrap_or(Value::Absent);
+        let columns = self.sources.iter().map(|source| source.as_ref().map_or(Value::Absent, value));
+        let Some(extras) = &self.extras else { return columns.collect() };
+        let left_over = extras.collect(values);
+        let object = |at: usize| (at == extras.column()).then(|| Value::Text(&left_over.object));
+        let kept = left_over.kept.as_deref().map_or(Value::Null, Value::Text);
+        let columns = columns.enumerate().map(|(at, value)| object(at).unwrap_or(value));
+        columns.chain(std::iter::once(kept)).collect()
     }
 
     /// The key of a row of the source, in the order of the target's key. `None` if part of it is NULL or not given.
+    /// What expressions make of it is the target's to say.
     pub fn key(&self, values: &[Value<'_>]) -> Option<Row> {
         let parts = self.table.primary_key.iter().map(|at| {
+            if self.table.writes_always(*at) {
+                return Some(Value::Null);
+            }
             let value = self.sources[*at].and_then(|source| values.get(source).copied());
             value.filter(|value| matches!(value, Value::Text(_)))
         });
         parts.collect()
+    }
+
+    /// Whether rows of the source decide every column that can be written.
+    pub(super) fn feeds_all(&self) -> bool {
+        let written = |at: usize| self.sources[at].is_some() || self.table.writes_always(at);
+        self.table.writable().all(|(at, _)| written(at))
+    }
+
+    /// Whether a row has a value for everything that the source has.
+    pub(super) fn is_whole(&self, row: &Row) -> bool {
+        let fed = self.sources.iter().enumerate().filter(|(_, source)| source.is_some());
+        !keeps_extras(&self.table, row)
+            && fed.map(|(at, _)| row.value(at)).all(|value| value != Value::Absent)
+    }
+}
+
+/// Whether the extras of a row are in part those that its table has already.
+pub(crate) fn keeps_extras(table: &TableSchema, row: &Row) -> bool {
+    kept_extras(table, row).is_some()
+}
+
+/// The names, as a JSON array, of the extras that a row leaves as they are.
+pub(crate) fn kept_extras<'a>(table: &TableSchema, row: &'a Row) -> Option<&'a str> {
+    table.rules().and_then(|rules| rules.extras)?;
+    match row.value(table.columns.len()) {
+        Value::Text(names) => Some(names),
+        Value::Absent | Value::Null => None,
     }
 }
 

@@ -2,12 +2,14 @@
 //!
 //! Nothing here depends on the order in which rows are written afterwards. A row that changes its key says where its
 //! other values come from, so swaps and chains of keys need no order either, and any number of transactions is one
-//! statement that sees one snapshot.
+//! statement that sees one snapshot. What cannot be said so (see `ordered`) begins another stage: another statement of
+//! the same target transaction, with all that comes after it, of all tables.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::change::{Binding, Change, Row};
+use super::change::{Binding, Change, Row, keeps_extras};
+use super::ordered::{Ordered, RowStep, is_ordered};
 use crate::model::{TableId, TableSchema};
 
 /// Which row of the target, as it was before, a row goes on from.
@@ -35,10 +37,15 @@ pub enum Outcome {
 pub struct TableNet {
     /// The table, whose columns are those of the rows.
     pub table: Arc<TableSchema>,
+    /// Stages come one after the other, each seeing what the last one left.
+    pub stage: usize,
     /// Rows that are not listed are gone, too.
     pub emptied: bool,
     /// By key, in an order that only depends on the keys.
     pub rows: Vec<(Row, Outcome)>,
+    /// In place of `rows`, for a table whose rows depend on more than their newest version: what happened, in order;
+    /// none of it before the table was emptied.
+    pub steps: Vec<RowStep>,
 }
 
 /// When a batch is large enough to be written.
@@ -62,12 +69,17 @@ struct Table {
     table: Arc<TableSchema>,
     emptied: bool,
     rows: HashMap<Row, Outcome>,
+    /// If that is how its changes are kept.
+    ordered: Option<Ordered>,
 }
 
 /// Collects changes in the order of the source.
 #[derive(Debug, Default)]
 pub struct Folder {
     limits: Limits,
+    /// Of the stages before this one.
+    done: Vec<TableNet>,
+    stage: usize,
     tables: Vec<Table>,
     places: HashMap<TableId, usize>,
     changes: usize,
@@ -85,7 +97,7 @@ impl Folder {
     /// Nothing was collected.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.tables.is_empty()
+        self.tables.is_empty() && self.done.is_empty()
     }
 
     /// It is time to write, at the next commit: a batch never ends inside a transaction.
@@ -114,19 +126,49 @@ impl Folder {
         self.changes += 1;
         self.bytes += size_bytes(&change);
         let table = self.table(binding.table());
-        self.skipped += u64::from(!table.push(change));
+        let skipped = match &table.ordered {
+            Some(ordered) if change != Change::Truncate => {
+                let steps = Ordered::steps(binding, change);
+                let can_take = ordered.can_take(&table.table, &steps);
+                let table = if can_take { table } else { self.next_stage(binding.table()) };
+                table.ordered.get_or_insert_default().push(steps);
+                false
+            }
+            Some(_) | None => {
+                let can_take = table.can_take(&change);
+                let table = if can_take { table } else { self.next_stage(binding.table()) };
+                !table.push(change)
+            }
+        };
+        self.skipped += u64::from(skipped);
     }
 
     /// Everything collected, and an empty batch in its place.
     #[must_use]
     pub fn take(&mut self) -> Vec<TableNet> {
-        let taken = std::mem::replace(self, Self::new(self.limits));
-        taken.tables.into_iter().map(Table::finish).collect()
+        let mut taken = std::mem::replace(self, Self::new(self.limits));
+        taken.end_stage();
+        taken.done
+    }
+
+    /// What comes from now on sees what came until now.
+    fn end_stage(&mut self) {
+        let stage = self.stage;
+        self.done.extend(self.tables.drain(..).map(|table| table.finish(stage)));
+        self.places.clear();
+        self.stage += 1;
+    }
+
+    fn next_stage(&mut self, schema: &Arc<TableSchema>) -> &mut Table {
+        self.end_stage();
+        self.table(schema)
     }
 
     fn table(&mut self, schema: &Arc<TableSchema>) -> &mut Table {
         let place = *self.places.entry(schema.id.clone()).or_insert_with(|| {
-            self.tables.push(Table { table: Arc::clone(schema), emptied: false, rows: HashMap::new() });
+            let ordered = is_ordered(schema).then(Ordered::default);
+            let table = Table { table: Arc::clone(schema), emptied: false, rows: HashMap::new(), ordered };
+            self.tables.push(table);
             self.tables.len() - 1
         });
         let table = &mut self.tables[place];
@@ -145,6 +187,15 @@ fn size_bytes(change: &Change) -> usize {
 }
 
 impl Table {
+    /// Whether what the change leaves out can be told from the target as it is before the stage, and from nothing else.
+    fn can_take(&self, change: &Change) -> bool {
+        let (key, row) = match change {
+            Change::Update { key, row } | Change::Rekey { from: key, row, .. } => (key, row),
+            Change::Insert { .. } | Change::Delete { .. } | Change::Truncate => return true,
+        };
+        !keeps_extras(&self.table, row) || !self.rows.contains_key(key)
+    }
+
     /// Whether there was a row to change.
     fn push(&mut self, change: Change) -> bool {
         match change {
@@ -157,6 +208,7 @@ impl Table {
             Change::Truncate => {
                 self.emptied = true;
                 self.rows.clear();
+                self.ordered = self.ordered.take().map(|_| Ordered::default());
             }
             Change::Update { key, row } => {
                 let Some((origin, older)) = self.leave(&key) else { return false };
@@ -192,10 +244,11 @@ impl Table {
         self.rows.insert(key, Outcome::Live(origin, row));
     }
 
-    fn finish(self) -> TableNet {
+    fn finish(self, stage: usize) -> TableNet {
         let mut rows: Vec<(Row, Outcome)> = self.rows.into_iter().collect();
         rows.sort_unstable_by(|(a, _), (b, _)| a.order(b));
-        TableNet { table: self.table, emptied: self.emptied, rows }
+        let steps = self.ordered.map(Ordered::into_steps).unwrap_or_default();
+        TableNet { table: self.table, stage, emptied: self.emptied, rows, steps }
     }
 }
 

@@ -1,5 +1,5 @@
-//! Writes a batch and its position to PostgreSQL: one statement, in its own implicit transaction; several in
-//! one transaction only where unique values move between rows.
+//! Writes a batch and its position to PostgreSQL: one statement, in its own implicit transaction; several in one
+//! transaction only where the batch has stages, or unique values move between rows.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,8 +12,9 @@ use super::position::{FeedName, Position};
 use super::store::{PositionStore, bind_advance};
 use super::{Advance, TableNet};
 use crate::failure::{Disposition, Failure};
+use crate::metrics;
 use crate::target::dialect::positions::{self, ADVANCE_PARAMS};
-use crate::target::dialect::postgres::changes;
+use crate::target::dialect::postgres::changes::{self, Array};
 use crate::target::pool::Connection;
 use crate::target::pool::failure;
 use crate::target::{Database, Product};
@@ -35,6 +36,11 @@ pub struct Written {
     /// By table of the batch: rows that should have been in the target and were not, so that an update had nothing to
     /// change. Empty if the answer was lost.
     pub missing: Vec<u64>,
+    /// By table of the batch: versions that compare-and-set kept out.
+    pub beaten: Vec<u64>,
+    /// By table of the batch: versions that missed a deadline, and those that only change what such a version would have
+    /// made.
+    pub late: Vec<u64>,
 }
 
 /// Applies batches to one database.
@@ -98,19 +104,14 @@ impl FlowApplier {
     /// `Fenced` if somebody else took over; `Retry` if nothing was written and the same may be tried again; otherwise
     /// the target refuses the rows, and nothing was written.
     pub async fn apply(&self, nets: &[TableNet], advance: Advance<'_>) -> Result<Written, Failure> {
-        let statement = changes::statement(self.database.area(), nets, true);
-        let params = ADVANCE_PARAMS + statement.arrays.len();
-        if params > MAX_PARAMS {
-            let reason =
-                format!("a batch takes {params} parameters, and the protocol {MAX_PARAMS}; make it smaller");
-            return Err(Failure::new(Disposition::Halt, APPLY, reason));
-        }
         let mut held = self.connection().await?;
-        let connection = &mut held.connection;
-        let query = bind_advance(sqlx::query(AssertSqlSafe(statement.sql)), advance);
-        let mut result = answer(bound(query, statement.arrays).fetch_one(&mut **connection).await);
+        let mut result = if has_stages(nets) {
+            self.write_stages(&mut held.connection, nets, advance, false).await
+        } else {
+            self.write_at_once(&mut held.connection, nets, advance).await
+        };
         if result.as_ref().is_err_and(|e| e.sqlstate() == Some(UNIQUE_VIOLATION)) {
-            match self.clear_then_write(connection, nets, advance).await {
+            match self.write_stages(&mut held.connection, nets, advance, true).await {
                 // That the target refuses this as well says no more than its first answer.
                 Err(error) if matches!(error.disposition(), Disposition::Halt | Disposition::Defer) => {}
                 other => result = other,
@@ -119,6 +120,7 @@ impl FlowApplier {
         let error = match result {
             Ok(Some(written)) => {
                 self.hold(held);
+                written.publish(nets);
                 return Ok(written);
             }
             // An earlier try, whose answer was lost, may have been done after all.
@@ -167,20 +169,17 @@ impl FlowApplier {
         if unique {
             sqlx::raw_sql("SAVEPOINT part").execute(&mut **connection).await.map_err(fail)?;
         }
-        let mut result = self.write_in(connection, nets).await;
+        let mut result = self.write_in(connection, nets, false).await;
         if unique && result.as_ref().is_err_and(|e| e.sqlstate() == Some(UNIQUE_VIOLATION)) {
             sqlx::raw_sql("ROLLBACK TO SAVEPOINT part").execute(&mut **connection).await.map_err(fail)?;
-            if let Some(clear) = changes::clear(nets) {
-                let query = sqlx::query(AssertSqlSafe(clear.sql));
-                bound(query, clear.arrays).execute(&mut **connection).await.map_err(fail)?;
-            }
-            result = self.write_in(connection, nets).await;
+            result = self.write_in(connection, nets, true).await;
         }
         let written = result.map_err(|e| e.in_database(self.database.name()))?;
         if unique {
             sqlx::raw_sql("RELEASE SAVEPOINT part").execute(&mut **connection).await.map_err(fail)?;
         }
-        Ok(written.unwrap_or_default())
+        written.publish(nets);
+        Ok(written)
     }
 
     /// Tells the server that an open transaction is not forgotten.
@@ -227,6 +226,9 @@ impl FlowApplier {
         feed: &FeedName,
         epoch: i64,
     ) -> Result<Written, Failure> {
+        if has_stages(nets) {
+            return self.write_apart_in_stages(nets, feed, epoch, false).await;
+        }
         let mut held = self.connection().await?;
         let statement = changes::statement_in_epoch(self.database.area(), nets);
         let query = sqlx::query(AssertSqlSafe(statement.sql)).bind(&feed.feed).bind(&feed.scope).bind(epoch);
@@ -234,6 +236,7 @@ impl FlowApplier {
         match answered {
             Ok(Some(written)) => {
                 self.hold(held);
+                written.publish(nets);
                 Ok(written)
             }
             Ok(None) => Err(Failure::fenced(APPLY)),
@@ -251,11 +254,20 @@ impl FlowApplier {
         feed: &FeedName,
         epoch: i64,
     ) -> Result<Written, Failure> {
-        let refused = match self.write_apart(nets, feed, epoch).await {
-            Err(error) if error.sqlstate() == Some(UNIQUE_VIOLATION) => error,
+        match self.write_apart(nets, feed, epoch).await {
+            Err(error) if error.sqlstate() == Some(UNIQUE_VIOLATION) => {}
             other => return other,
-        };
-        let Some(clear) = changes::clear(nets) else { return Err(refused) };
+        }
+        self.write_apart_in_stages(nets, feed, epoch, true).await
+    }
+
+    async fn write_apart_in_stages(
+        &self,
+        nets: &[TableNet],
+        feed: &FeedName,
+        epoch: i64,
+        clear: bool,
+    ) -> Result<Written, Failure> {
         let fail = |e| failure(APPLY, e).in_database(self.database.name());
         let mut held = self.connection().await?;
         let mut tx = held.connection.begin().await.map_err(fail)?;
@@ -264,30 +276,33 @@ impl FlowApplier {
         if fence.fetch_optional(&mut *tx).await.map_err(fail)?.is_none() {
             return Err(Failure::fenced(APPLY));
         }
-        let query = sqlx::query(AssertSqlSafe(clear.sql));
-        bound(query, clear.arrays).execute(&mut *tx).await.map_err(fail)?;
-        let written = self.write_in(&mut tx, nets).await.map_err(|e| e.in_database(self.database.name()))?;
+        let written = self.write_in(&mut tx, nets, clear).await;
+        let written = written.map_err(|e| e.in_database(self.database.name()))?;
         tx.commit().await.map_err(fail)?;
-        Ok(written.unwrap_or_default())
+        written.publish(nets);
+        Ok(written)
     }
 
-    async fn write_in(
-        &self,
-        connection: &mut PgConnection,
-        nets: &[TableNet],
-    ) -> Result<Option<Written>, Failure> {
-        let statement = changes::statement(self.database.area(), nets, false);
-        let query = sqlx::query(AssertSqlSafe(statement.sql));
-        answer(bound(query, statement.arrays).fetch_one(connection).await)
-    }
-
-    /// Lets unique values move between rows: first the rows that are given others give up theirs, then all is written,
-    /// in one transaction with the step.
-    async fn clear_then_write(
+    /// All in one statement.
+    async fn write_at_once(
         &self,
         connection: &mut PgConnection,
         nets: &[TableNet],
         advance: Advance<'_>,
+    ) -> Result<Option<Written>, Failure> {
+        let statement = changes::statement(self.database.area(), nets, true);
+        let arrays = checked(statement.arrays, ADVANCE_PARAMS)?;
+        let query = bind_advance(sqlx::query(AssertSqlSafe(statement.sql)), advance);
+        answer(bound(query, arrays).fetch_one(connection).await)
+    }
+
+    /// All stages, in one transaction with the step.
+    async fn write_stages(
+        &self,
+        connection: &mut PgConnection,
+        nets: &[TableNet],
+        advance: Advance<'_>,
+        clear: bool,
     ) -> Result<Option<Written>, Failure> {
         let fail = |e| failure(APPLY, e);
         let mut tx = connection.begin().await.map_err(fail)?;
@@ -295,27 +310,88 @@ impl FlowApplier {
         if bind_advance(fence, advance).execute(&mut *tx).await.map_err(fail)?.rows_affected() != 1 {
             return Ok(None);
         }
-        if let Some(clear) = changes::clear(nets) {
-            let query = sqlx::query(AssertSqlSafe(clear.sql));
-            bound(query, clear.arrays).execute(&mut *tx).await.map_err(fail)?;
-        }
-        let written = self.write_in(&mut tx, nets).await?;
+        let written = self.write_in(&mut tx, nets, clear).await?;
         tx.commit().await.map_err(fail)?;
+        Ok(Some(written))
+    }
+
+    /// One statement for each stage, in an open transaction. With `clear`, unique values can move between rows: those
+    /// that are given others give up theirs first.
+    async fn write_in(
+        &self,
+        connection: &mut PgConnection,
+        nets: &[TableNet],
+        clear: bool,
+    ) -> Result<Written, Failure> {
+        let mut written = Written::default();
+        for stage in nets.chunk_by(|one, next| one.stage == next.stage) {
+            if let Some(clear) = changes::clear(stage).filter(|_| clear) {
+                let query = bound(sqlx::query(AssertSqlSafe(clear.sql)), checked(clear.arrays, 0)?);
+                query.execute(&mut *connection).await.map_err(|e| failure(APPLY, e))?;
+            }
+            let statement = changes::statement(self.database.area(), stage, false);
+            let query = sqlx::query(AssertSqlSafe(statement.sql));
+            let row = bound(query, checked(statement.arrays, 0)?).fetch_one(&mut *connection).await;
+            written.extend(answer(row)?.unwrap_or_default());
+        }
         Ok(written)
     }
+}
+
+/// Whether one statement cannot write it all.
+pub(super) fn has_stages(nets: &[TableNet]) -> bool {
+    nets.last().is_some_and(|last| last.stage != nets[0].stage)
+}
+
+impl Written {
+    fn extend(&mut self, stage: Self) {
+        self.missing.extend(stage.missing);
+        self.beaten.extend(stage.beaten);
+        self.late.extend(stage.late);
+    }
+
+    fn publish(&self, nets: &[TableNet]) {
+        for ((net, beaten), late) in nets.iter().zip(&self.beaten).zip(&self.late) {
+            if !net.steps.is_empty() {
+                metrics::count_discarded(&net.table.id, "cas", *beaten);
+                metrics::count_discarded(&net.table.id, "deadline", *late);
+            }
+        }
+    }
+}
+
+/// The arrays, if a statement can have them besides `others` parameters.
+fn checked(arrays: Vec<Array<'_>>, others: usize) -> Result<Vec<Array<'_>>, Failure> {
+    let params = others + arrays.len();
+    if params > MAX_PARAMS {
+        let reason =
+            format!("a batch takes {params} parameters, and the protocol {MAX_PARAMS}; make it smaller");
+        return Err(Failure::new(Disposition::Halt, APPLY, reason));
+    }
+    Ok(arrays)
 }
 
 /// What the statement says it did; none if its fence let nothing pass.
 fn answer(result: Result<PgRow, sqlx::Error>) -> Result<Option<Written>, Failure> {
     let row = result.map_err(|e| failure(APPLY, e))?;
-    let missing: Vec<i64> = row.get(1);
-    let missing = missing.into_iter().map(|count| u64::try_from(count).unwrap_or(0)).collect();
-    Ok((row.get::<i64, _>(0) == 1).then_some(Written { missing }))
+    let counts = |at: usize| -> Vec<u64> {
+        let counts: Vec<i64> = row.get(at);
+        counts.into_iter().map(|count| u64::try_from(count).unwrap_or(0)).collect()
+    };
+    let missing = counts(1);
+    let [beaten, late] = match row.len() {
+        0..=2 => [vec![0; missing.len()], vec![0; missing.len()]],
+        _ => [counts(2), counts(3)],
+    };
+    Ok((row.get::<i64, _>(0) == 1).then_some(Written { missing, beaten, late }))
 }
 
 fn bound<'q>(
     query: Query<'q, Postgres, PgArguments>,
-    arrays: Vec<Vec<Option<&'q str>>>,
+    arrays: Vec<Array<'q>>,
 ) -> Query<'q, Postgres, PgArguments> {
-    arrays.into_iter().fold(query, |query, array| query.bind(array))
+    arrays.into_iter().fold(query, |query, array| match array {
+        Array::Values(values) => query.bind(values),
+        Array::Labels(labels) => query.bind(labels),
+    })
 }

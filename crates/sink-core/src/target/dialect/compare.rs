@@ -1,17 +1,20 @@
 //! How version tuples are compared, in SQL that both products read the same way.
 
 use super::quote;
-use crate::apply::plan::TablePlan;
-use crate::model::ValueClass;
+use crate::model::{TableSchema, ValueClass};
 
 /// Whether the incoming version tuple is greater than that of row `stored`. Compared column by column, NULL below every
 /// value; never NULL itself. `incoming` gives the expression of a tuple's element by its number and column.
-pub(super) fn greater(plan: &TablePlan, incoming: impl Fn(usize, usize) -> String, stored: &str) -> String {
-    let cas = plan.table.rules().map_or(&[][..], |rules| &rules.cas);
+pub(super) fn greater(
+    table: &TableSchema,
+    incoming: impl Fn(usize, usize) -> String,
+    stored: &str,
+) -> String {
+    let cas = table.rules().map_or(&[][..], |rules| &rules.cas);
     let pairs: Vec<(String, String)> = cas
         .iter()
         .enumerate()
-        .map(|(number, column)| (incoming(number, *column), comparable(plan, *column, stored)))
+        .map(|(number, column)| (incoming(number, *column), comparable(table, *column, stored)))
         .collect();
     let nested = pairs.iter().rev().fold(None, |rest: Option<String>, (new, old)| {
         let more = format!("({new} IS NOT NULL AND ({old} IS NULL OR {new} > {old}))");
@@ -24,8 +27,8 @@ pub(super) fn greater(plan: &TablePlan, incoming: impl Fn(usize, usize) -> Strin
 }
 
 /// A column of a row in the form in which it is compared.
-pub(super) fn comparable(plan: &TablePlan, column: usize, row: &str) -> String {
-    let column = &plan.table.columns[column];
+pub(super) fn comparable(table: &TableSchema, column: usize, row: &str) -> String {
+    let column = &table.columns[column];
     without_nan(column.class, &format!("{row}.{}", quote(column.name.as_str())))
 }
 

@@ -93,7 +93,7 @@ fn in_any_shape(plan: &TablePlan, column: usize) -> String {
 
 /// The condition under which `ON CONFLICT DO UPDATE` may overwrite row `t`.
 pub(super) fn overwrites(plan: &TablePlan) -> String {
-    greater(plan, |_, column| comparable(plan, column, "excluded"), "t")
+    greater(&plan.table, |_, column| comparable(&plan.table, column, "excluded"), "t")
 }
 
 /// Counts versions that compare-and-set keeps out, and those that miss a deadline.
@@ -114,7 +114,7 @@ pub(super) fn discarded(plan: &TablePlan, source: &str, filter: &str, target: &s
             "(SELECT COALESCE(sum(r.later + CASE WHEN NOT r.reborn AND EXISTS (SELECT 1 FROM {target} AS t WHERE {} \
              AND NOT {}) THEN 1 ELSE 0 END), 0) FROM ({}) AS r WHERE r.shape <> {deletion})",
             same.join(" AND "),
-            greater(plan, |number, _| format!("r.c{number}"), "t"),
+            greater(&plan.table, |number, _| format!("r.c{number}"), "t"),
             best(plan, source, filter),
         )
     };

@@ -8,14 +8,17 @@
 //! ```
 //!
 //! One statement sees one snapshot, so a row that changes its key finds the values it keeps in the row of its old key,
-//! even if that is removed or overwritten here. Immediate foreign keys are checked at the end.
+//! even if that is removed or overwritten here. Immediate foreign keys are checked at the end. Tables whose changes come
+//! as steps are written by `steps`.
 
 use std::collections::{BTreeMap, HashSet};
 
 use super::super::positions::{self, ADVANCE_PARAMS, IN_EPOCH_PARAMS};
 use super::super::{Dialect as _, StagingArea, quote};
 use super::slice::stand_ins;
-use super::{Postgres, value};
+use super::steps::Counts;
+use super::{Postgres, logged};
+use crate::flow::change::{keeps_extras, kept_extras};
 use crate::flow::{Origin, Outcome, Row, TableNet, Value};
 use crate::model::TableSchema;
 
@@ -23,10 +26,20 @@ use crate::model::TableSchema;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeStatement<'a> {
     /// The text. Answers one row: whether the position moved (0 or 1), and for each table the number of rows that should
-    /// have been there and were not.
+    /// have been there and were not; if any table has steps, then for each the number of versions that others beat, and of
+    /// those that were late.
     pub sql: String,
     /// What to bind.
-    pub arrays: Vec<Vec<Option<&'a str>>>,
+    pub arrays: Vec<Array<'a>>,
+}
+
+/// A parameter: an array of texts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Array<'a> {
+    /// Of the batch.
+    Values(Vec<Option<&'a str>>),
+    /// Of the statement.
+    Labels(Vec<Option<String>>),
 }
 
 /// How rows are written. The columns given are those besides the key.
@@ -57,8 +70,8 @@ pub fn statement<'a>(area: &StagingArea, nets: &'a [TableNet], fence: bool) -> C
     } else {
         Builder::new("SELECT 1", 0)
     };
-    let missing: Vec<String> = nets.iter().map(|net| builder.table(net)).collect();
-    builder.finish(&missing)
+    let counts: Vec<Counts> = nets.iter().map(|net| builder.table(net)).collect();
+    builder.finish(&counts)
 }
 
 /// As [`statement`], without moving the position: it writes if the caller's epoch is the newest. Its parameters follow
@@ -66,8 +79,8 @@ pub fn statement<'a>(area: &StagingArea, nets: &'a [TableNet], fence: bool) -> C
 #[must_use]
 pub fn statement_in_epoch<'a>(area: &StagingArea, nets: &'a [TableNet]) -> ChangeStatement<'a> {
     let mut builder = Builder::new(&positions::in_epoch(area), IN_EPOCH_PARAMS);
-    let missing: Vec<String> = nets.iter().map(|net| builder.table(net)).collect();
-    builder.finish(&missing)
+    let counts: Vec<Counts> = nets.iter().map(|net| builder.table(net)).collect();
+    builder.finish(&counts)
 }
 
 /// The statement that makes rows give up the unique values that the batch gives to others, to run between the fence and
@@ -75,16 +88,18 @@ pub fn statement_in_epoch<'a>(area: &StagingArea, nets: &'a [TableNet]) -> Chang
 #[must_use]
 pub fn clear(nets: &[TableNet]) -> Option<ChangeStatement<'_>> {
     let mut builder = Builder::new("SELECT 1", 0);
-    for net in nets.iter().filter(|net| !net.table.unique_keys.is_empty() && !net.emptied) {
+    let may_move =
+        |net: &&TableNet| !net.table.unique_keys.is_empty() && !net.emptied && net.steps.is_empty();
+    for net in nets.iter().filter(may_move) {
         builder.clear(net);
     }
     (builder.groups > 0).then(|| builder.finish(&[]))
 }
 
-struct Builder<'a> {
-    ctes: Vec<String>,
-    arrays: Vec<Vec<Option<&'a str>>>,
-    groups: usize,
+pub(super) struct Builder<'a> {
+    pub(super) ctes: Vec<String>,
+    arrays: Vec<Array<'a>>,
+    pub(super) groups: usize,
     /// Parameters before the arrays.
     before: usize,
 }
@@ -94,18 +109,46 @@ impl<'a> Builder<'a> {
         Self { ctes: vec![format!("fence AS ({fence})")], arrays: Vec::new(), groups: 0, before }
     }
 
-    fn finish(self, missing: &[String]) -> ChangeStatement<'a> {
-        let missing =
-            if missing.is_empty() { "'{}'".into() } else { format!("ARRAY[{}]", missing.join(", ")) };
-        let sql = format!(
-            "WITH {}\nSELECT (SELECT count(*) FROM fence) AS fence, {missing}::int8[] AS missing",
-            self.ctes.join(",\n")
-        );
+    fn finish(self, counts: &[Counts]) -> ChangeStatement<'a> {
+        let each = |name: &str, count: &dyn Fn(&Counts) -> &str| {
+            let all = counts.iter().map(count).collect::<Vec<_>>().join(", ");
+            let all = if all.is_empty() { "'{}'".into() } else { format!("ARRAY[{all}]") };
+            format!(", {all}::int8[] AS {name}")
+        };
+        let mut answers = each("missing", &|counts| &counts.missing);
+        if counts.iter().any(|counts| counts.discarded.is_some()) {
+            let discarded =
+                |counts: &'_ Counts| counts.discarded.clone().unwrap_or_else(|| ["0".into(), "0".into()]);
+            for (number, name) in ["beaten", "late"].into_iter().enumerate() {
+                let all: Vec<String> =
+                    counts.iter().map(|counts| discarded(counts)[number].clone()).collect();
+                answers.push_str(&format!(", ARRAY[{}]::int8[] AS {name}", all.join(", ")));
+            }
+        }
+        let sql =
+            format!("WITH {}\nSELECT (SELECT count(*) FROM fence) AS fence{answers}", self.ctes.join(",\n"));
         ChangeStatement { sql, arrays: self.arrays }
     }
 
-    /// Answers the expression of how many rows were missing.
-    fn table(&mut self, net: &'a TableNet) -> String {
+    /// The parameter for an array of texts.
+    pub(super) fn array(&mut self, values: Vec<Option<&'a str>>) -> String {
+        self.param(Array::Values(values))
+    }
+
+    /// The parameter for texts of our own.
+    pub(super) fn labels(&mut self, labels: impl Iterator<Item = Option<String>>) -> String {
+        self.param(Array::Labels(labels.collect()))
+    }
+
+    fn param(&mut self, array: Array<'a>) -> String {
+        self.arrays.push(array);
+        format!("${}::text[]", self.before + self.arrays.len())
+    }
+
+    fn table(&mut self, net: &'a TableNet) -> Counts {
+        if !net.steps.is_empty() {
+            return self.ordered(net);
+        }
         let (mut live, mut gone) = (Vec::new(), None);
         for (way, members) in grouped(net) {
             let number = self.rows(&net.table, &way, &members);
@@ -133,7 +176,7 @@ impl<'a> Builder<'a> {
                 missing.push(format!("(SELECT count(*) FROM g{number}) - (SELECT count(*) FROM w{number})"));
             }
         }
-        missing.join(" + ")
+        Counts { missing: missing.join(" + "), discarded: None }
     }
 
     /// Frees unique values of rows that are given others. What a row keeps, or another row takes over from it, stays.
@@ -184,16 +227,25 @@ impl<'a> Builder<'a> {
                 wanted.push((format!("b{part}"), *at, values.collect()));
             }
         }
-        for at in way.given() {
+        let constant = |at: &usize| table.rule(*at).is_some_and(|rule| rule.constant().is_some());
+        for at in way.given().iter().filter(|at| !constant(at)) {
             let values = members.iter().map(|member| member.row.and_then(|row| text(row, *at)));
             wanted.push((format!("c{at}"), *at, values.collect()));
         }
         let (mut names, mut casts, mut params) = (Vec::new(), Vec::new(), Vec::new());
         for (name, at, values) in wanted {
-            self.arrays.push(values);
-            params.push(format!("${}::text[]", self.before + self.arrays.len()));
-            casts.push(format!("u.{name}::{} AS {name}", value::cast_type(&table.columns[at].sql_type)));
+            params.push(self.array(values));
+            casts.push(format!("{} AS {name}", logged::value(table, at, &format!("u.{name}"))));
             names.push(name);
+        }
+        for at in way.given().iter().filter(|at| constant(at)) {
+            casts.push(format!("{} AS c{at}", logged::value(table, *at, "")));
+        }
+        if way.keeps(table) {
+            let kept = members.iter().map(|member| member.row.and_then(|row| kept_extras(table, row)));
+            params.push(self.array(kept.collect()));
+            casts.push("u.x::jsonb AS x".into());
+            names.push("x".into());
         }
         self.ctes.push(format!(
             "g{number} AS MATERIALIZED (SELECT {} FROM fence, unnest({}) AS u({}))",
@@ -244,6 +296,14 @@ impl Way {
             Self::Write(given) | Self::Update(given) | Self::Move(given) => given,
         }
     }
+
+    /// Whether rows may keep some of what their extras column has.
+    fn keeps(&self, table: &TableSchema) -> bool {
+        match self {
+            Self::Delete | Self::Write(_) => false,
+            Self::Update(_) | Self::Move(_) => table.rules().is_some_and(|rules| rules.extras.is_some()),
+        }
+    }
 }
 
 /// The rows of a table by the way they are written, in the order of their keys.
@@ -256,14 +316,13 @@ fn grouped(net: &TableNet) -> BTreeMap<Way, Vec<Member<'_>>> {
             Outcome::Gone if net.emptied => continue,
             Outcome::Gone => (Way::Delete, None, None),
             Outcome::Live(origin, row) => {
-                let given = others.iter().copied().filter(|at| row.value(*at) != Value::Absent);
-                let given: Vec<usize> = given.collect();
+                let given = |at: &usize| row.value(*at) != Value::Absent || net.table.writes_always(*at);
+                let given: Vec<usize> = others.iter().copied().filter(given).collect();
+                let whole = given == others && !keeps_extras(&net.table, row);
                 match origin {
                     // Numbers that the target gives itself cannot be changed.
                     Origin::Kept if given.iter().all(|at| net.table.columns[*at].identity_always) => continue,
-                    Origin::Kept | Origin::Moved(_) if given == others => {
-                        (Way::Write(given), None, Some(row))
-                    }
+                    Origin::Kept | Origin::Moved(_) if whole => (Way::Write(given), None, Some(row)),
                     Origin::Fresh => (Way::Write(given), None, Some(row)),
                     Origin::Kept => (Way::Update(given), None, Some(row)),
                     Origin::Moved(from) => (Way::Move(given), Some(from), Some(row)),
@@ -276,11 +335,11 @@ fn grouped(net: &TableNet) -> BTreeMap<Way, Vec<Member<'_>>> {
 }
 
 /// The columns that are written, besides the key.
-fn others(table: &TableSchema) -> impl Iterator<Item = usize> {
+pub(super) fn others(table: &TableSchema) -> impl Iterator<Item = usize> {
     table.writable().map(|(at, _)| at).filter(|at| !table.primary_key.contains(at))
 }
 
-fn text(row: &Row, at: usize) -> Option<&str> {
+pub(super) fn text(row: &Row, at: usize) -> Option<&str> {
     match row.value(at) {
         Value::Text(text) => Some(text),
         Value::Null | Value::Absent => None,
@@ -296,7 +355,7 @@ fn write(table: &TableSchema, number: usize, given: &[usize], after: &str) -> St
 fn move_rows(table: &TableSchema, number: usize, given: &[usize], after: &str) -> String {
     let value = |at: usize| {
         if given.contains(&at) {
-            format!("v.c{at}")
+            logged::over(table, at, "o")
         } else {
             format!("o.{}", quote(table.columns[at].name.as_str()))
         }
@@ -335,7 +394,7 @@ fn insert(table: &TableSchema, from: &str, values: Vec<(usize, String)>, default
 fn update(table: &TableSchema, number: usize, given: &[usize], after: &str) -> String {
     let sets = given.iter().filter(|at| !table.columns[**at].identity_always);
     let sets: Vec<String> =
-        sets.map(|at| format!("{} = v.c{at}", quote(table.columns[*at].name.as_str()))).collect();
+        sets.map(|at| format!("{} = {}", name_of(table, *at), logged::over(table, *at, "t"))).collect();
     let same = same_key(table, "t", "k");
     format!(
         "UPDATE {} t SET {} FROM g{number} v{after} WHERE {same}",
@@ -344,7 +403,7 @@ fn update(table: &TableSchema, number: usize, given: &[usize], after: &str) -> S
     )
 }
 
-fn name_of(table: &TableSchema, at: usize) -> String {
+pub(super) fn name_of(table: &TableSchema, at: usize) -> String {
     quote(table.columns[at].name.as_str())
 }
 

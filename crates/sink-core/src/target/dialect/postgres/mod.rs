@@ -3,8 +3,10 @@
 pub mod changes;
 pub(super) mod definitions;
 mod input;
+mod logged;
 mod rows;
 mod slice;
+mod steps;
 mod value;
 mod versions;
 

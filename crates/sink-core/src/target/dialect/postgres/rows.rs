@@ -112,7 +112,7 @@ fn is_document(column: &ColumnSchema) -> bool {
 
 /// The expression with its input, as the column's type. A length is left to the assignment, which refuses what is too
 /// long; a cast would cut it.
-fn substituted(column: &ColumnSchema, expression: Option<&Expression>, input: &str) -> String {
+pub(super) fn substituted(column: &ColumnSchema, expression: Option<&Expression>, input: &str) -> String {
     let text = expression.map_or_else(|| "NULL".into(), |expression| expression.with(input));
     format!("({text})::{}", value::cast_type(&column.sql_type))
 }

@@ -61,7 +61,7 @@ pub(super) fn effective(
              OR NOT EXISTS (SELECT 1 FROM {target} t WHERE {} AND NOT {}))",
             Shape::DELETION,
             same_key(plan, "x"),
-            greater(plan, |number, _| format!("x.c{number}"), "t"),
+            greater(&plan.table, |number, _| format!("x.c{number}"), "t"),
         ));
     }
     ctes
@@ -174,7 +174,7 @@ pub(super) fn discarded(at: usize, plan: &TablePlan, exact: bool, written: &str)
 /// The condition under which `ON CONFLICT DO UPDATE` may overwrite row `t`; it sees the newest version of that row,
 /// whatever the statement's snapshot is. `from` holds the incoming values.
 pub(super) fn overwrites(plan: &TablePlan, from: &str) -> String {
-    greater(plan, |_, column| comparable(plan, column, from), "t")
+    greater(&plan.table, |_, column| comparable(&plan.table, column, from), "t")
 }
 
 /// `c0`, `c1`, …: the version tuple of each staged version.
