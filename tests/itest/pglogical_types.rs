@@ -303,7 +303,7 @@ async fn same_catalogue(ctx: Ctx) -> Result<()> {
     same(&pair.origin, &pair.target).await?;
     // What is made takes rows.
     let changes = r#"
-        INSERT INTO things (t, num, doc) VALUES ('i one', 5, '{"a": "foxes jump"}');
+        INSERT INTO things (t, num, minus, doc) VALUES ('i one', 5, -2, '{"a": "foxes jump"}');
         BEGIN; INSERT INTO eggs VALUES (1, 1); INSERT INTO hens VALUES (1, 1); COMMIT;
         INSERT INTO "Up Per"."sel ect" VALUES (1, 'x', NULL, NULL), (2, 'y', 'x', 1);
         UPDATE "Up Per"."sel ect" SET "select" = 9 WHERE "a""b" = 'x';
@@ -451,7 +451,7 @@ async fn partitions(ctx: Ctx) -> Result<()> {
     pair.origin.execute(changes).await?;
     pair.caught_up().await?;
     pair.same(&["public.p", "public.parent", "public.child"]).await?;
-    let plain = "SELECT string_agg(c.relname || c.relkind::text, ' ' ORDER BY 1) || ' ' \
+    let plain = "SELECT string_agg(c.relname || c.relkind::text, ' ' ORDER BY c.relname) || ' ' \
                  || (SELECT count(*) FROM pg_constraint WHERE contype = 'f') || ' ' \
                  || (SELECT count(*) FROM pg_indexes WHERE indexname = 'p_v') \
                  FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')";
