@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Failed;
 use crate::args::StartArgs;
 use crate::start::target_failed;
+use crate::tables;
 
 /// How often a terminal is drawn anew.
 const DRAW_EVERY: Duration = Duration::from_millis(500);
@@ -49,6 +50,7 @@ pub(crate) fn source(
             store,
             positions: PositionStore::new(Arc::clone(target.home())),
             feed,
+            maker: tables::maker(args, target),
             status: Arc::clone(status),
             board: Arc::clone(board),
             stop,
@@ -66,7 +68,7 @@ pub(crate) fn check(args: &StartArgs) -> anyhow::Result<()> {
     settings(args).map(drop)
 }
 
-fn settings(args: &StartArgs) -> anyhow::Result<Settings> {
+pub(crate) fn settings(args: &StartArgs) -> anyhow::Result<Settings> {
     let tables = args.snapshot.tables.as_deref().map(parse_tables).transpose().context("--tables")?;
     Ok(Settings {
         publication: args.source.publication()?,

@@ -53,11 +53,7 @@ pub(crate) async fn start(args: StartArgs, settings: &[Setting], log: LogHandle)
     tracing::info!(version = target.version(), "connected to the target");
     tls::assert_crypto_provider().map_err(|e| (Exit::Failure, e.into()))?;
 
-    if args.tables.create_tables {
-        let tables = tables::Tables::read(&args, &target).await?;
-        tables.before_copy().await?;
-        tables.after_copy().await?;
-    }
+    tables::create_without_copy(&args, &target).await?;
 
     let status = Arc::new(FlowStatus::new(&args.source.loop_name));
     let answers = Arc::new(observe::answers(&status, &target, metrics, settings));

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use sink_core::model::{Definitions, Ident};
 
-use crate::catalog::{self, CatalogError, Table, TableName, Wanted, definitions as rows};
-use crate::transport::{Config, Session};
+use crate::catalog::{CatalogError, Table, TableName, definitions as rows};
+use crate::transport::Session;
 
 /// A table to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,23 +50,4 @@ pub async fn read(
     let names: Vec<TableName> = tables.iter().map(|table| table.name.clone()).collect();
     let rows = rows::read(session, &names, limit).await?;
     build::definitions(&rows, database, tables)
-}
-
-/// Reads what the tables of some publications are made of, over a session of its own: as they are published, so by their
-/// root or by their partitions. As [`read`] otherwise.
-///
-/// # Errors
-/// As [`read`], or if the source cannot be reached.
-pub async fn published(
-    config: &Config,
-    publications: &[String],
-    database: &Ident,
-    limit: Duration,
-) -> Result<Definitions, CatalogError> {
-    const WHAT: &str = "the published tables";
-    let session = catalog::connect(config).await;
-    let mut session = session.map_err(|source| CatalogError::Read { what: WHAT, source })?;
-    let found = catalog::read(&mut session, Wanted { slot: "", publications }, limit).await?;
-    let tables: Vec<WantedTable> = found.published.tables.iter().map(WantedTable::from).collect();
-    read(&mut session, database, &tables, limit).await
 }

@@ -17,19 +17,21 @@ mod settings;
 mod skip;
 mod slot;
 mod source;
+mod tables;
 mod work;
 
 pub use reader::{Piece, PieceReader};
 pub use settings::{Settings, TableListError, parse_tables};
 pub use skip::skip_before;
 pub use source::{First, SnapshotSource};
+pub use tables::{complete, table_definitions};
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use sink_core::failure::{Disposition, Failure, chain};
 use sink_core::flow::copy::{Board, SnapshotStore};
-use sink_core::flow::{FeedName, FlowStatus, Phase, PositionStore};
+use sink_core::flow::{FeedName, FlowStatus, Phase, PositionStore, TableMaker};
 use tokio_util::sync::CancellationToken;
 
 use crate::feed::SkipBefore;
@@ -50,6 +52,8 @@ pub struct Snapshot {
     pub positions: PositionStore,
     /// The feed.
     pub feed: FeedName,
+    /// Makes tables that the target lacks, if that is asked for.
+    pub maker: Option<TableMaker>,
     /// What operators see.
     pub status: Arc<FlowStatus>,
     /// Who is told how far it is.
@@ -65,6 +69,14 @@ impl Snapshot {
     /// # Errors
     /// What a person has to mend; `Fenced` if another process took over; `Retry` if told to stop.
     pub async fn run(&self, identity: &str) -> Result<SkipBefore, Failure> {
+        let skip = self.copy(identity).await?;
+        // Not only after a copy: the last start may have ended in between.
+        let completed = self.stop.run_until_cancelled(self.complete_tables()).await;
+        completed.unwrap_or_else(|| Err(told_to_stop()))?;
+        Ok(skip)
+    }
+
+    async fn copy(&self, identity: &str) -> Result<SkipBefore, Failure> {
         let records = self.store.read(&self.feed).await?;
         if skip::is_done(&records) {
             return skip_before(&records);

@@ -16,13 +16,7 @@ const MAKE: &str = "make the publication";
 /// # Errors
 /// If a named table does not exist, none is left, or the source refuses.
 pub(super) async fn make(session: &mut Session, settings: &Settings) -> Result<(), Failure> {
-    let scope = match settings.tables.as_slice() {
-        [] => TableScope::All,
-        named => TableScope::Named(named.to_vec()),
-    };
-    let found = read_tables(session, &scope, settings.question_limit).await;
-    let found = found.map_err(|e| Failure::new(e.disposition(), MAKE, e))?.tables;
-    let (tables, left_out) = chosen(&settings.tables, &found)?;
+    let (tables, left_out) = chosen_tables(session, settings).await?;
     for table in left_out {
         tracing::warn!(%table, "left out of the publication: it has no key by which rows could be found again");
     }
@@ -41,7 +35,24 @@ pub(super) async fn make(session: &mut Session, settings: &Settings) -> Result<(
     Ok(())
 }
 
-/// Those to publish, and those that cannot be.
+/// Those to publish, and those that cannot be. Changes nothing.
+///
+/// # Errors
+/// If a named table does not exist, none is left, or the source cannot be asked.
+pub(super) async fn chosen_tables(
+    session: &mut Session,
+    settings: &Settings,
+) -> Result<(Vec<TableName>, Vec<TableName>), Failure> {
+    let scope = match settings.tables.as_slice() {
+        [] => TableScope::All,
+        named => TableScope::Named(named.to_vec()),
+    };
+    let found = read_tables(session, &scope, settings.question_limit).await;
+    let found = found.map_err(|e| Failure::new(e.disposition(), MAKE, e))?.tables;
+    let (tables, left_out) = chosen(&settings.tables, &found)?;
+    Ok((tables.into_iter().cloned().collect(), left_out.into_iter().cloned().collect()))
+}
+
 fn chosen<'a>(
     named: &[TableName],
     found: &'a [Table],
@@ -78,7 +89,7 @@ fn has_usable_key(table: &Table) -> bool {
     identity && same_below && !key.deferrable && !table.unlogged
 }
 
-fn statement(publication: &str, tables: &[&TableName]) -> String {
+fn statement(publication: &str, tables: &[TableName]) -> String {
     let tables: Vec<_> = tables.iter().map(|table| format!("ONLY {}", table.quoted())).collect();
     format!(
         "CREATE PUBLICATION {} FOR TABLE {} WITH (publish_via_partition_root = true)",
@@ -95,7 +106,7 @@ mod tests {
     fn each_table_is_named_alone() {
         let table = TableName { schema: "S".into(), name: "a\"b".into() };
         assert_eq!(
-            statement("P", &[&table, &table]),
+            statement("P", &[table.clone(), table]),
             "CREATE PUBLICATION \"P\" FOR TABLE ONLY \"S\".\"a\"\"b\", ONLY \"S\".\"a\"\"b\" \
              WITH (publish_via_partition_root = true)"
         );

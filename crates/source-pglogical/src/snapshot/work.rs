@@ -98,6 +98,7 @@ impl Snapshot {
         if catalog.slot.is_none() {
             self.refuse_lost_slot(records).await?;
         }
+        self.create_tables(session, &catalog).await?;
         if records.is_empty() {
             let tables = published(&catalog, publication, &self.settings.tables);
             self.check(&tables).await?;

@@ -45,6 +45,15 @@ impl TableMaker {
         Ok(Missing::new(self.database.dialect().product(), wanted, &present))
     }
 
+    /// Whether a table that we made lacks its second phase.
+    ///
+    /// # Errors
+    /// If the target cannot be asked.
+    pub async fn is_unfinished(&self) -> Result<bool, Failure> {
+        let mut connection = self.database.connection().await?;
+        Ok(!self.unfinished(&mut connection).await?.is_empty())
+    }
+
     /// Makes the tables that are missing, with their keys. Answers which.
     ///
     /// # Errors
