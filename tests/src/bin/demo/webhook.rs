@@ -1,13 +1,11 @@
-//! The demo: a throw-away PostgreSQL, `cdc-webhook`, and a simulated CockroachDB changefeed with everything that may
+//! `cdc-webhook`: a throw-away PostgreSQL, `cdc-webhook`, and a simulated CockroachDB changefeed with everything that may
 //! go wrong on the way; at the end the target is compared with the source, row for row.
 
 use std::io::{IsTerminal, Write};
-use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use clap::Parser;
 use sink_core::clock::{Clock, SystemClock};
 use sink_core::model::HlcTimestamp;
 use sink_testkit::feed::{Faults, Feed};
@@ -38,10 +36,9 @@ const STALL_PATIENCE: Duration = Duration::from_secs(15);
 /// Pause between two looks at the invariants.
 const CHECK_PAUSE: Duration = Duration::from_millis(50);
 
-/// See a simulated CockroachDB changefeed arrive in PostgreSQL.
-#[derive(Debug, Parser)]
-#[command(name = "cargo xtask demo")]
-struct Args {
+/// What this demo takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
     /// Row versions the source commits, about.
     #[arg(long, default_value_t = 40_000, value_parser = clap::value_parser!(u64).range(100..=2_000_000))]
     rows: u64,
@@ -53,19 +50,8 @@ struct Args {
     keep: bool,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(&Args::parse()).await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("\nthe demo could not be finished: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn run(args: &Args) -> Result<bool> {
+/// Runs the demo; whether source and target are equal at the end.
+pub(crate) async fn run(args: &Args) -> Result<bool> {
     introduce(args);
     let logs = tempfile::tempdir().context("no temporary folder")?;
     println!("Starting PostgreSQL ...");
