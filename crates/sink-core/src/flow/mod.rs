@@ -18,6 +18,7 @@ pub mod fold;
 mod ordered;
 pub mod position;
 pub mod replicate;
+pub mod preflight;
 pub mod sql;
 pub mod status;
 pub mod store;

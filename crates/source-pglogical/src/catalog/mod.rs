@@ -9,6 +9,7 @@
 pub(crate) mod definitions;
 mod error;
 pub(crate) mod fields;
+mod probe;
 mod publications;
 mod queries;
 mod read;
@@ -17,6 +18,7 @@ mod tables;
 mod types;
 
 pub use error::CatalogError;
+pub use probe::{Probe, probe};
 pub use publications::{GeneratedColumns, Publication, Sequence};
 pub use read::{SourceCatalog, TableCatalog, TableScope, Wanted, connect, read, read_tables};
 pub use server::{Role, Server, Slot, WalStatus};

@@ -2,7 +2,7 @@
 //! schema, and types of other schemas are printed with theirs.
 
 use super::read::TableScope;
-use crate::transport::sql::literal;
+use crate::transport::sql::{literal, publication_names};
 
 /// First version with row filters and column lists.
 const LISTS: u32 = 150_000;
@@ -117,8 +117,6 @@ pub(super) fn tables(scope: &TableScope) -> String {
          k.conname, COALESCE(k.condeferrable, false), c.relpersistence = 'u', \
          c.relkind = 'r' AND c.relhassubclass \
          AND EXISTS (SELECT 1 FROM pg_inherits h WHERE h.inhparent = c.oid), \
-         (SELECT count(*) FROM pg_partition_tree(c.oid) l JOIN pg_class lc ON lc.oid = l.relid \
-          WHERE c.relkind = 'p' AND l.isleaf AND lc.relreplident <> c.relreplident), \
          has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'), row_security_active(c.oid), \
          CASE WHEN c.reltuples >= 0 THEN c.reltuples::int8 END \
          FROM wanted w JOIN pg_class c ON c.oid = w.oid JOIN pg_namespace n ON n.oid = c.relnamespace \
@@ -126,6 +124,17 @@ pub(super) fn tables(scope: &TableScope) -> String {
          LEFT JOIN pg_class pc ON pc.oid = h.inhparent LEFT JOIN pg_namespace pn ON pn.oid = pc.relnamespace \
          LEFT JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype = 'p' \
          ORDER BY n.nspname, c.relname",
+        wanted = wanted(scope),
+    )
+}
+
+/// Partitions with another replica identity than the partitioned table: table, schema and name of the partition.
+pub(super) fn partitions_that_differ(scope: &TableScope) -> String {
+    format!(
+        "WITH wanted(oid) AS ({wanted}) SELECT c.oid, ln.nspname, lc.relname FROM wanted w \
+         JOIN pg_class c ON c.oid = w.oid AND c.relkind = 'p' CROSS JOIN LATERAL pg_partition_tree(c.oid) l \
+         JOIN pg_class lc ON lc.oid = l.relid JOIN pg_namespace ln ON ln.oid = lc.relnamespace \
+         WHERE l.isleaf AND lc.relreplident <> c.relreplident ORDER BY ln.nspname, lc.relname",
         wanted = wanted(scope),
     )
 }
@@ -169,20 +178,45 @@ fn members(version: u32) -> String {
         "FROM pg_publication_tables t JOIN pg_publication p ON p.pubname = t.pubname \
          JOIN pg_namespace n ON n.nspname = t.schemaname \
          JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename \
-         LEFT JOIN LATERAL (SELECT r.oid, {list} AS listed FROM pg_publication_rel r WHERE r.prpubid = p.oid \
+         LEFT JOIN LATERAL (SELECT r.oid, {list} AS listed, r.xmin AS made FROM pg_publication_rel r WHERE r.prpubid = p.oid \
          AND (r.prrelid = c.oid OR r.prrelid IN (SELECT u.relid FROM pg_partition_ancestors(c.oid) u(relid))) \
          ORDER BY r.prrelid <> c.oid, r.oid LIMIT 1) AS m ON true {schema}"
     )
 }
 
 /// One row per publication and table, see `Membership`.
-pub(super) fn memberships(version: u32, publications: &[String]) -> String {
+pub(super) fn memberships(version: u32, slot: &str, publications: &[String]) -> String {
     let filter = if version >= LISTS { "t.rowfilter" } else { "NULL" };
     format!(
-        "SELECT c.oid, t.pubname, COALESCE(m.oid, ns.oid, 0), COALESCE(m.listed, false), {filter} {members} \
+        "SELECT c.oid, t.pubname, COALESCE(m.oid, ns.oid, 0), COALESCE(m.listed, false), {filter}, \
+         (SELECT age(m.made) > age(s.catalog_xmin) FROM pg_replication_slots s WHERE s.slot_name = {slot}) {members} \
          WHERE t.pubname IN ({names}) ORDER BY c.oid, t.pubname",
+        slot = literal(slot),
         members = members(version),
         names = texts(publications),
+    )
+}
+
+/// Tables whose rows can be found again, and that are in nobody's staging area: schema, name. Partitions come with their
+/// partitioned table.
+pub(super) fn candidates() -> String {
+    format!(
+        "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p' AND {NOT_OURS} \
+         AND to_regclass(quote_ident(n.nspname) || '.staged_tables') IS NULL \
+         AND (c.relreplident = 'f' OR EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND i.indimmediate \
+         AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END)) \
+         ORDER BY n.nspname, c.relname"
+    )
+}
+
+/// Decodes up to the end of the first transaction that has anything for these publications, and takes nothing.
+pub(super) fn probe(slot: &str, publications: &[String]) -> String {
+    format!(
+        "SELECT count(*) FROM pg_logical_slot_peek_binary_changes({slot}, NULL, 1, 'proto_version', '1', \
+         'publication_names', {names})",
+        slot = literal(slot),
+        names = literal(&publication_names(publications)),
     )
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::fields::Fields;
 use super::tables::Membership;
 use super::{
-    CatalogError, Column, Publication, Role, Sequence, Server, Slot, Table, TableName, TypeFacts, queries,
+    CatalogError, Column, Probe, Publication, Role, Sequence, Server, Slot, Table, TableName, TypeFacts,
+    WalStatus, probe, queries,
 };
 use crate::pgoutput::{RelationOid, TypeOid};
 use crate::transport::{Config, Row, Session, TransportError};
@@ -58,9 +59,32 @@ pub struct SourceCatalog {
     pub published: TableCatalog,
     /// All sequences of the database.
     pub sequences: Vec<Sequence>,
+    /// Tables that a publication could have, if one of those asked for is missing or empty.
+    pub candidates: Vec<TableName>,
+    /// What came of decoding a little of what the slot holds. Only tried where doubts remain otherwise.
+    pub probe: Option<Probe>,
 }
 
 impl SourceCatalog {
+    /// Whether a publication is missing, or none has a table.
+    fn lacks_tables(&self, publications: &[String]) -> bool {
+        self.published.tables.is_empty() || publications.iter().any(|name| self.publication(name).is_none())
+    }
+
+    /// Whether only decoding tells if the publications are older than what the slot holds.
+    fn is_in_doubt(&self, publications: &[String]) -> bool {
+        let Some(slot) = &self.slot else { return false };
+        let decodes = slot.plugin.as_deref() == Some("pgoutput")
+            && slot.database.as_deref() == Some(self.server.database.as_str())
+            && slot.wal_status != WalStatus::Lost
+            && slot.active_pid.is_none();
+        let newer = |publication: &Publication| publication.older_than_slot == Some(false);
+        decodes
+            && self.role.replication
+            && self.publications.len() == publications.len()
+            && self.publications.iter().any(newer)
+    }
+
     /// A publication by name.
     #[must_use]
     pub fn publication(&self, name: &str) -> Option<&Publication> {
@@ -99,17 +123,29 @@ pub async fn read(
     let publications = asking.rows("the publications", &text).await?;
     let scope = TableScope::Published(wanted.publications.to_vec());
     let mut published = asking.tables(&scope).await?;
-    asking.memberships(version, wanted.publications, &mut published.tables).await?;
+    asking.memberships(version, wanted, &mut published.tables).await?;
     let sequences = asking.rows("the sequences", &queries::sequences()).await?;
-    asking.end().await?;
-    Ok(SourceCatalog {
+    let mut catalog = SourceCatalog {
         server,
         role: Role::parse(role)?,
         slot,
         publications: publications.iter().map(Publication::parse).collect::<Result<_, _>>()?,
         published,
         sequences: sequences.iter().map(Sequence::parse).collect::<Result<_, _>>()?,
-    })
+        candidates: Vec::new(),
+        probe: None,
+    };
+    if catalog.lacks_tables(wanted.publications) {
+        for row in &asking.rows("the tables", &queries::candidates()).await? {
+            let mut fields = Fields::new("the tables", row);
+            catalog.candidates.push(TableName { schema: fields.string()?, name: fields.string()? });
+        }
+    }
+    asking.end().await?;
+    if catalog.is_in_doubt(wanted.publications) {
+        catalog.probe = Some(probe(asking.session, wanted, limit).await?);
+    }
+    Ok(catalog)
 }
 
 /// Reads tables and their types, in one transaction of the source. They come without their publications.
@@ -174,6 +210,14 @@ impl<'a> Asking<'a> {
             }
         }
         tables.iter_mut().for_each(name_key_columns);
+        for row in &self.rows("the partitions", &queries::partitions_that_differ(scope)).await? {
+            let mut fields = Fields::new("the partitions", row);
+            let table = RelationOid(fields.parsed()?);
+            let partition = TableName { schema: fields.string()?, name: fields.string()? };
+            if let Some(table) = at.get(&table) {
+                tables[*table].partitions_differ.push(partition);
+            }
+        }
         let rows = self.rows("the types", &queries::types(scope)).await?;
         let mut types = BTreeMap::new();
         for facts in rows.iter().map(TypeFacts::parse) {
@@ -191,11 +235,11 @@ impl<'a> Asking<'a> {
     async fn memberships(
         &mut self,
         version: u32,
-        publications: &[String],
+        wanted: Wanted<'_>,
         tables: &mut [Table],
     ) -> Result<(), CatalogError> {
         let at = positions(tables);
-        for (oid, membership) in self.members(version, publications).await? {
+        for (oid, membership) in self.members(version, wanted).await? {
             if let Some(table) = at.get(&oid) {
                 tables[*table].publications.push(membership);
             }
@@ -207,10 +251,12 @@ impl<'a> Asking<'a> {
     pub(crate) async fn members(
         &mut self,
         version: u32,
-        publications: &[String],
+        wanted: Wanted<'_>,
     ) -> Result<Vec<(RelationOid, Membership)>, CatalogError> {
         const WHAT: &str = "the column lists";
-        let rows = self.rows("the published tables", &queries::memberships(version, publications)).await?;
+        let publications = wanted.publications;
+        let text = queries::memberships(version, wanted.slot, publications);
+        let rows = self.rows("the published tables", &text).await?;
         let mut lists: HashMap<(RelationOid, String), Vec<String>> = HashMap::new();
         if let Some(text) = queries::listed_columns(version, publications) {
             for row in &self.rows(WHAT, &text).await? {

@@ -151,6 +151,9 @@ pub struct Membership {
     pub columns: Option<Vec<String>>,
     /// Only rows that pass this SQL expression.
     pub row_filter: Option<String>,
+    /// What puts it there is certainly older than anything the slot has still to decode. None without a slot, or if
+    /// the publication has more than single tables.
+    pub older_than_slot: Option<bool>,
 }
 
 impl Membership {
@@ -161,7 +164,8 @@ impl Membership {
         let (publication, oid) = (fields.string()?, fields.parsed()?);
         let (listed, row_filter) = (fields.flag()?, fields.maybe_string()?);
         let columns = listed.then(Vec::new);
-        Ok((table, listed, Self { publication, oid, columns, row_filter }))
+        let older_than_slot = fields.maybe_text()?.map(|text| text == "t");
+        Ok((table, listed, Self { publication, oid, columns, row_filter, older_than_slot }))
     }
 }
 
@@ -186,8 +190,8 @@ pub struct Table {
     pub unlogged: bool,
     /// Tables inherit from it (other than partitions); they are tables of their own.
     pub has_children: bool,
-    /// How many of its partitions have another replica identity. Old rows are what the partition logs.
-    pub partitions_differ: u32,
+    /// Its partitions with another replica identity. Old rows are what the partition logs.
+    pub partitions_differ: Vec<TableName>,
     /// We may read it, as a snapshot needs.
     pub readable: bool,
     /// Row security would hide rows from us.
@@ -236,7 +240,7 @@ impl Table {
             primary_key,
             unlogged: fields.flag()?,
             has_children: fields.flag()?,
-            partitions_differ: fields.parsed()?,
+            partitions_differ: Vec::new(),
             readable: fields.flag()?,
             row_security: fields.flag()?,
             estimated_rows: fields.maybe_parsed()?,

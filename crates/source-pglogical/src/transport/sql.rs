@@ -31,9 +31,14 @@ fn command_text(text: &str) -> String {
 
 /// The plugin reads its list of publications as identifiers: without quotes, names are folded to lower case and split
 /// at commas.
-pub(super) fn publication_list(names: &[String]) -> String {
+#[must_use]
+pub fn publication_names(names: &[String]) -> String {
     let quoted: Vec<_> = names.iter().map(|name| identifier(name)).collect();
-    command_text(&quoted.join(","))
+    quoted.join(",")
+}
+
+fn publication_list(names: &[String]) -> String {
+    command_text(&publication_names(names))
 }
 
 pub(super) fn start_replication(slot: &str, from: Lsn, publications: &[String]) -> String {

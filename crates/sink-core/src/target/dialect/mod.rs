@@ -6,6 +6,7 @@ mod compare;
 pub mod definitions;
 pub mod positions;
 pub mod postgres;
+pub mod preflight;
 mod slice;
 pub mod snapshots;
 
