@@ -34,6 +34,8 @@ pub mod snapshot;
 
 pub mod definitions;
 
+pub mod preflight;
+
 pub mod lsn;
 
 pub use lsn::Lsn;

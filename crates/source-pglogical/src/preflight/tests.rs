@@ -1,0 +1,1 @@
+//! What is found in pairs that are made up.
