@@ -38,6 +38,7 @@ mod pglogical;
 mod pglogical_catalog;
 mod pglogical_snapshot_exact;
 mod pglogical_types;
+mod pglogical_preflight;
 mod pgoutput;
 mod pgoutput_session;
 mod pgoutput_values;
@@ -92,6 +93,7 @@ fn main() -> ExitCode {
         pglogical_catalog::all(),
         pglogical_snapshot_exact::all(),
         pglogical_types::all(),
+        pglogical_preflight::all(),
         service::all(),
         service_metrics::all(),
         on_both(stalls::all()),

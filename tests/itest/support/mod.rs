@@ -7,6 +7,8 @@
 //! * [`Poller`]: reads invariants and whole snapshots on a connection of its own, throughout a run;
 //! * [`replication`]: a PostgreSQL source, and its stream in words;
 //! * [`pair`]: a PostgreSQL source, a target, and `cdc-pglogical` between them.
+//! * [`pair`]: a PostgreSQL source with its target, and what preflight says of them;
+//! * [`replication`]: a PostgreSQL source, and its stream in words.
 
 mod driver;
 pub(crate) mod pair;

@@ -1,4 +1,4 @@
-//! Decodes a little of what a slot holds, and takes nothing of it.
+//! Decodes what a slot holds, and takes nothing of it.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub enum Probe {
     Refused(String),
 }
 
-/// Tries to decode the first change that the slot holds. The session must be in no transaction.
+/// Tries to decode what the slot holds, for a few seconds. The session must be in no transaction.
 ///
 /// # Errors
 /// If the connection fails.

@@ -210,10 +210,11 @@ pub(super) fn candidates() -> String {
     )
 }
 
-/// Decodes up to the end of the first transaction that has anything for these publications, and takes nothing.
+/// Decodes everything that the slot holds for these publications, and takes nothing. The first transaction alone would
+/// not do: a publication may have been made anew in between.
 pub(super) fn probe(slot: &str, publications: &[String]) -> String {
     format!(
-        "SELECT count(*) FROM pg_logical_slot_peek_binary_changes({slot}, NULL, 1, 'proto_version', '1', \
+        "SELECT count(*) FROM pg_logical_slot_peek_binary_changes({slot}, NULL, NULL, 'proto_version', '1', \
          'publication_names', {names})",
         slot = literal(slot),
         names = literal(&publication_names(publications)),

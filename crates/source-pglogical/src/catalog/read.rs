@@ -61,7 +61,7 @@ pub struct SourceCatalog {
     pub sequences: Vec<Sequence>,
     /// Tables that a publication could have, if one of those asked for is missing or empty.
     pub candidates: Vec<TableName>,
-    /// What came of decoding a little of what the slot holds. Only tried where doubts remain otherwise.
+    /// What came of decoding what the slot holds. Only tried where doubts remain otherwise.
     pub probe: Option<Probe>,
 }
 

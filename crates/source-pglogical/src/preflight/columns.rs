@@ -24,7 +24,7 @@ pub(super) fn findings(
         if is_sent && column.computed.is_none() {
             found.extend(computed_anew(table, target, to));
             found.extend(identity(table, column, target, to));
-            found.extend(nullability(table, column, target, at));
+            found.extend(nullability(facts, table, column, target, at));
         }
     }
     found.extend(required(facts, table, sent, target));
@@ -128,7 +128,13 @@ fn identity(table: &Table, column: &Column, target: &TableSchema, to: &ColumnSch
     })
 }
 
-fn nullability(table: &Table, column: &Column, target: &TableSchema, at: usize) -> Option<Finding> {
+fn nullability(
+    facts: Facts<'_>,
+    table: &Table,
+    column: &Column,
+    target: &TableSchema,
+    at: usize,
+) -> Option<Finding> {
     let to = &target.columns[at];
     if to.nullable || column.not_null || to.generated {
         return None;
@@ -145,8 +151,11 @@ fn nullability(table: &Table, column: &Column, target: &TableSchema, at: usize) 
         Finding::new(Severity::Warning, code, subject, what).mend(Side::Source, [set])
     } else {
         let what = "it can be NULL at the source and not in the target: such a row stops the feed";
-        Finding::new(Severity::Warning, code, subject, what)
-            .mend(Side::Target, [alter(target, to, "DROP NOT NULL")])
+        let identities = facts.target_facts.identities.get(&target.id);
+        let is_identity = identities.is_some_and(|names| names.iter().any(|name| name == to.name.as_str()));
+        let drops = if is_identity { &["DROP IDENTITY", "DROP NOT NULL"][..] } else { &["DROP NOT NULL"] };
+        let drops = drops.iter().map(|what| alter(target, to, what));
+        Finding::new(Severity::Warning, code, subject, what).mend(Side::Target, drops)
     })
 }
 

@@ -112,7 +112,7 @@ fn same_identity(table: &Table) -> Option<&'static str> {
 
 fn names<T: AsRef<str>>(names: &[T]) -> String {
     let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
-    if names.is_empty() { "others".to_owned() } else { names.join(", ") }
+    if names.is_empty() { "those to come".to_owned() } else { names.join(", ") }
 }
 
 fn added_late(

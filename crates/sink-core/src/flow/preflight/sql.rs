@@ -54,6 +54,9 @@ pub async fn target_facts(database: &Database) -> Result<TargetFacts, Failure> {
     for row in rows(&mut connection, preflight::REQUIRED).await? {
         facts.required.entry(table(name, &row)?).or_default().push(row.get(2));
     }
+    for row in rows(&mut connection, preflight::IDENTITIES).await? {
+        facts.identities.entry(table(name, &row)?).or_default().push(row.get(2));
+    }
     for row in rows(&mut connection, preflight::KEYS).await? {
         facts.keys.insert(table(name, &row)?, KeyFacts { name: row.get(2), columns: row.get(3) });
     }

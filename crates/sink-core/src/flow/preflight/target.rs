@@ -90,6 +90,8 @@ pub struct TargetFacts {
     pub lacking: BTreeMap<TableId, Lacking>,
     /// Columns that are NOT NULL without a default.
     pub required: HashMap<TableId, Vec<String>>,
+    /// Identity columns.
+    pub identities: HashMap<TableId, Vec<String>>,
     /// Primary keys.
     pub keys: HashMap<TableId, KeyFacts>,
 }

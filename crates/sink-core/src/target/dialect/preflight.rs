@@ -37,6 +37,13 @@ WHERE c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped AND a.attn
 AND a.attidentity = '' AND t.typdefault IS NULL AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
 ORDER BY n.nspname, c.relname, a.attnum";
 
+/// Identity columns: schema, table, column.
+pub const IDENTITIES: &str = "\
+SELECT n.nspname::text, c.relname::text, a.attname::text FROM pg_catalog.pg_attribute a \
+JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+WHERE c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped AND a.attidentity <> '' \
+ORDER BY n.nspname, c.relname, a.attnum";
+
 /// Primary keys: schema, table, constraint, names of their columns in order.
 pub const KEYS: &str = "\
 SELECT n.nspname::text, c.relname::text, k.conname::text, \
