@@ -1,7 +1,8 @@
 //! What preflight finds on real servers, and that every statement it prints does what it says.
 
 use anyhow::{Context as _, Result, ensure};
-use sink_core::flow::preflight::target::{TruncatePolicy, WriteMode};
+use sink_core::flow::OnTruncate;
+use sink_core::flow::preflight::target::WriteMode;
 use sink_core::flow::preflight::{Severity, Side};
 use source_pglogical::preflight::SnapshotMode;
 use source_pglogical::transport::{NewSlot, Session, SnapshotAction};
@@ -9,7 +10,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 use tests::harness::postgres::{PostgresServer, Shutdown};
 use tests::harness::runner::{Need, Scenario, scenario};
 
-use crate::support::pair::{Pair, Settings, codes, find};
+use crate::support::preflight::{Pair, Settings, codes, find};
 use crate::support::replication::{LIMIT, config, server, stream};
 
 pub(crate) fn all() -> Vec<Scenario> {
@@ -403,7 +404,7 @@ async fn settings() -> Result<()> {
     let ascii = "CREATE DATABASE ascii ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0";
     pair.source.execute(ascii).await?;
     let url = pair.server.url("ascii");
-    let report = crate::support::pair::look(&url, pair.target.url(), all).await?;
+    let report = crate::support::preflight::look(&url, pair.target.url(), all).await?;
     find(&report, "source_encoding", "ascii").map(drop)
 }
 
@@ -444,7 +445,7 @@ async fn foreign_keys() -> Result<()> {
     pair.mend_and_restore(copies, "target_foreign_key", "public.child").await?;
     let report = pair.mend(copies, "target_foreign_key", "public.child", 0).await?;
     ensure!(report.passes(), "{report}");
-    let apply = Settings { on_truncate: TruncatePolicy::Apply, ..whole };
+    let apply = Settings { on_truncate: OnTruncate::Apply, ..whole };
     ensure!(find(&pair.look(apply).await?, "source_truncate", "p").is_err());
     Ok(())
 }

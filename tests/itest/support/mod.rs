@@ -7,12 +7,13 @@
 //! * [`Poller`]: reads invariants and whole snapshots on a connection of its own, throughout a run;
 //! * [`replication`]: a PostgreSQL source, and its stream in words;
 //! * [`pair`]: a PostgreSQL source, a target, and `cdc-pglogical` between them.
-//! * [`pair`]: a PostgreSQL source with its target, and what preflight says of them;
+//! * [`preflight`]: what preflight says of such a pair, and whether its statements mend it.
 //! * [`replication`]: a PostgreSQL source, and its stream in words.
 
 mod driver;
 pub(crate) mod pair;
 mod poller;
+pub(crate) mod preflight;
 pub(crate) mod replication;
 mod routes;
 pub(crate) mod snapshot;

@@ -13,8 +13,9 @@ mod tests;
 
 use std::sync::Arc;
 
+use sink_core::flow::OnTruncate;
 use sink_core::flow::preflight::Report;
-use sink_core::flow::preflight::target::{self, Intent, TargetFacts, TruncatePolicy, WriteMode};
+use sink_core::flow::preflight::target::{self, Intent, TargetFacts, WriteMode};
 use sink_core::model::{DatabaseSchema, Ident, TableSchema};
 
 use crate::catalog::SourceCatalog;
@@ -55,7 +56,7 @@ pub struct Plan<'a> {
     /// Whether missing tables of the target are made.
     pub create_tables: bool,
     /// What becomes of TRUNCATE.
-    pub on_truncate: TruncatePolicy,
+    pub on_truncate: OnTruncate,
 }
 
 /// Both sides as they are.

@@ -1,6 +1,6 @@
 //! The publications.
 
-use sink_core::flow::preflight::target::TruncatePolicy;
+use sink_core::flow::OnTruncate;
 use sink_core::flow::preflight::{Finding, Remedy, Severity, Side};
 
 use super::{Plan, slot};
@@ -90,11 +90,11 @@ fn operations(publication: &Publication) -> Option<Finding> {
 fn truncates(publication: &Publication, plan: &Plan<'_>) -> Option<Finding> {
     let code = "source_truncate";
     match (publication.truncates, plan.on_truncate) {
-        (true, TruncatePolicy::Stop) => {
+        (true, OnTruncate::Stop) => {
             let what = "a TRUNCATE of a published table stops the feed until somebody decides (--onTruncate)";
             Some(Finding::new(Severity::Info, code, &publication.name, what))
         }
-        (true, TruncatePolicy::Ignore) => {
+        (true, OnTruncate::Ignore) => {
             let what =
                 "a TRUNCATE of a published table is ignored (--onTruncate): its rows stay in the target";
             Some(Finding::new(Severity::Info, code, &publication.name, what))
@@ -103,7 +103,7 @@ fn truncates(publication: &Publication, plan: &Plan<'_>) -> Option<Finding> {
             let what = "TRUNCATE is not published: the rows stay in the target";
             Some(Finding::new(Severity::Info, code, &publication.name, what))
         }
-        (true, TruncatePolicy::Apply) => None,
+        (true, OnTruncate::Apply) => None,
     }
 }
 

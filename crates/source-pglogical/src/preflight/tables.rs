@@ -327,7 +327,7 @@ fn not_sent(source: &SourceCatalog, table: &Table, columns: &[String]) -> Findin
 /// There is no table to write.
 fn missing(facts: Facts<'_>, plan: &Plan<'_>, table: &Table, sent: &[&Column]) -> Vec<Finding> {
     let code = "target_table_missing";
-    if plan.create_tables && plan.snapshot.copies() {
+    if plan.create_tables {
         let what = "the target has no such table; it will be made";
         return vec![Finding::new(Severity::Info, code, &table.name, what)];
     }

@@ -85,7 +85,7 @@ fn has_usable_key(table: &Table) -> bool {
         ReplicaIdentity::Index => table.identity_index.as_ref() == Some(&key.name),
         ReplicaIdentity::Nothing => false,
     };
-    let same_below = table.kind == TableKind::Ordinary || table.partitions_differ == 0;
+    let same_below = table.kind == TableKind::Ordinary || table.partitions_differ.is_empty();
     identity && same_below && !key.deferrable && !table.unlogged
 }
 

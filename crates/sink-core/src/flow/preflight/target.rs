@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::{Finding, Remedy, Severity, Side};
+use crate::flow::Mode;
 use crate::model::{TableId, TableSchema};
 use crate::target::dialect::quote;
 
@@ -16,15 +17,13 @@ pub enum WriteMode {
     Parallel,
 }
 
-/// What becomes of a TRUNCATE.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TruncatePolicy {
-    /// The feed stops.
-    Stop,
-    /// Nothing.
-    Ignore,
-    /// The target's table is emptied as well.
-    Apply,
+impl From<Mode> for WriteMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Transactional => Self::Transactional,
+            Mode::Immediate | Mode::Backfill { .. } => Self::Parallel,
+        }
+    }
 }
 
 /// An enabled trigger.
