@@ -12,7 +12,7 @@
 //! Beside it, `catalog` reads what the source says about itself, over a session of its own, and `snapshot` copies the tables
 //! before the stream starts.
 //!
-//! Everything but `transport`, `source` and the questions of `catalog` is pure: no clock, no socket. Nothing here knows a
+//! Everything but `transport`, `source`, `snapshot` and the questions of `catalog` is pure: no clock, no socket. Nothing here knows a
 //! target database; `preflight` compares with one that somebody else has read.
 
 pub mod transport;
