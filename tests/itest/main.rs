@@ -39,6 +39,7 @@ mod pglogical_catalog;
 mod pglogical_preflight;
 mod pglogical_snapshot_exact;
 mod pglogical_types;
+mod pglogical_crashes;
 mod pgoutput;
 mod pgoutput_session;
 mod pgoutput_values;
@@ -87,6 +88,7 @@ fn main() -> ExitCode {
         on_both(names::all()),
         operate::all(),
         pglogical::all(),
+        pglogical_crashes::all(),
         pgoutput::all(),
         pgoutput_session::all(),
         pgoutput_values::all(),

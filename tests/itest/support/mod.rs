@@ -6,10 +6,11 @@
 //! * [`Target`]: reads the target and compares it with the oracle;
 //! * [`Poller`]: reads invariants and whole snapshots on a connection of its own, throughout a run;
 //! * [`replication`]: a PostgreSQL source, and its stream in words;
-//! * [`pair`]: a PostgreSQL source, a target, and `cdc-pglogical` between them.
-//! * [`preflight`]: what preflight says of such a pair, and whether its statements mend it.
-//! * [`replication`]: a PostgreSQL source, and its stream in words.
+//! * [`pair`]: a PostgreSQL source, a target, and `cdc-pglogical` between them;
+//! * [`preflight`]: what preflight says of such a pair, and whether its statements mend it;
+//! * [`bank`]: writers at such a source, and a reader that knows every state the source had.
 
+pub(crate) mod bank;
 mod driver;
 pub(crate) mod pair;
 mod poller;

@@ -31,9 +31,18 @@ pub(crate) struct Pair {
 impl Pair {
     /// Starts the source and makes the same tables on both sides.
     pub(crate) async fn start(ctx: &Ctx, ddl: &str) -> Result<Pair> {
-        let source = replication::server().await?;
+        Self::start_with(ctx, replication::server().await?, ctx.target().clone(), ddl).await
+    }
+
+    /// As [`start`](Self::start), with a source and a target of the caller's.
+    pub(crate) async fn start_with(
+        ctx: &Ctx,
+        source: PostgresServer,
+        target: Database,
+        ddl: &str,
+    ) -> Result<Pair> {
         let origin = source.create_database("origin").await?;
-        let pair = Pair { source, origin, target: ctx.target().clone(), folder: ctx.folder().to_owned() };
+        let pair = Pair { source, origin, target, folder: ctx.folder().to_owned() };
         pair.origin.execute(ddl).await.context("the source's tables")?;
         pair.target.execute(ddl).await.context("the target's tables")?;
         Ok(pair)
@@ -52,10 +61,15 @@ impl Pair {
 
     /// As [`service`](Self::service), reaching the target another way.
     pub(crate) fn service_to(&self, target: &str) -> Service {
+        self.service_between(self.origin.url(), target)
+    }
+
+    /// As [`service`](Self::service), reaching both another way.
+    pub(crate) fn service_between(&self, source: &str, target: &str) -> Service {
         Service::new("cdc-pglogical").bind_flag("--metricsAddr").args([
             "start",
             "--sourceConn",
-            self.origin.url(),
+            source,
             "--targetConn",
             target,
             "--publicationName",
