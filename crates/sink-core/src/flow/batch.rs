@@ -24,6 +24,10 @@ pub(super) struct Taken {
 pub(super) struct Batch {
     folder: Folder,
     inside: bool,
+    /// The beginning of the newest transaction has been taken out.
+    parted: bool,
+    /// So many transactions are still to be written one by one.
+    alone: usize,
     transactions: u64,
     changes: u64,
     committed_at_micros: Option<i64>,
@@ -36,11 +40,18 @@ impl Batch {
         Self {
             folder: Folder::new(limits),
             inside: false,
+            parted: false,
+            alone: 0,
             transactions: 0,
             changes: 0,
             committed_at_micros: None,
             since: None,
         }
+    }
+
+    /// The next `transactions` are written one by one: one among them was refused, and those before it need not wait.
+    pub(super) fn set_alone(&mut self, transactions: usize) {
+        self.alone = transactions;
     }
 
     pub(super) fn begin(&mut self) {
@@ -69,14 +80,18 @@ impl Batch {
         self.folder.is_empty()
     }
 
+    /// Nothing more is to be taken in before this is written. Between transactions if it is large enough, so that it ends
+    /// with one; behind the end of one whose beginning has been written, for else the next one would be drawn into the
+    /// same target transaction, and the one after that, without an end; inside of one only if that is large by itself.
     pub(super) fn is_full(&self) -> bool {
-        self.folder.is_full()
+        let ended = || self.parted || self.folder.is_full() || (self.alone > 0 && !self.is_empty());
+        if self.inside { self.folder.is_overfull() } else { ended() }
     }
 
     /// Whether whole transactions are to be written now.
     pub(super) fn is_due(&self, behind: bool, now: Instant) -> bool {
         let held = || self.since.is_none_or(|since| now.duration_since(since) >= HOLD);
-        !self.inside && !self.is_empty() && (!behind || self.is_full() || held())
+        !self.inside && (self.is_full() || (!self.is_empty() && (!behind || held())))
     }
 
     /// When whole transactions will have waited long enough.
@@ -93,6 +108,10 @@ impl Batch {
             committed_at_micros: self.committed_at_micros.take(),
         };
         self.since = None;
+        if !self.inside {
+            self.alone = self.alone.saturating_sub(1);
+        }
+        self.parted = self.inside;
         taken
     }
 }

@@ -106,6 +106,13 @@ impl Folder {
         self.changes >= self.limits.changes || self.bytes >= self.limits.bytes
     }
 
+    /// Even a transaction that has not ended is to be written: it is too large to wait for its end.
+    #[must_use]
+    pub fn is_overfull(&self) -> bool {
+        let Limits { changes, bytes } = self.limits;
+        self.changes >= changes.saturating_mul(2) || self.bytes >= bytes.saturating_mul(2)
+    }
+
     /// Memory for what was collected, in bytes, and at most twice that.
     #[must_use]
     pub fn bytes(&self) -> usize {
