@@ -158,14 +158,27 @@ impl<S: ChangeStream> Replication<S> {
         }
     }
 
-    /// Whether anything was received that the target does not have.
-    fn is_outstanding(&self) -> bool {
-        self.writer.is_busy() || self.batch.is_inside() || !self.batch.is_empty()
+    /// Writes the next transactions one by one, as one of them was refused: as many as a batch may hold.
+    pub(super) fn one_by_one(mut self) -> Self {
+        self.batch.set_alone(self.config.limits.changes.saturating_mul(2));
+        self
     }
 
     /// Carries changes until told to stop, or something breaks. Whatever was not stored in the target by then comes
     /// again on the next connection.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<(), Broken> {
+        let carried = self.carry(stop).await;
+        match &carried {
+            Ok(()) => {}
+            Err(Broken::Source(_)) => self.status.breathe(self.is_outstanding()),
+            // What the target did not take.
+            Err(Broken::Target(_)) => self.status.breathe(true),
+        }
+        carried?;
+        self.leave().await
+    }
+
+    async fn carry(&mut self, stop: &CancellationToken) -> Result<(), Broken> {
         let mut alive = interval(self.stream.patience().min(TOUCH_INTERVAL));
         alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -177,7 +190,9 @@ impl<S: ChangeStream> Replication<S> {
                 self.stream.keep_alive().await.map_err(Broken::Source)?;
             }
             if self.unbound.is_some() && self.batch.is_empty() && !self.writer.is_busy() {
-                self.bind().await?;
+                if stop.run_until_cancelled(self.bind()).await.transpose()?.is_none() {
+                    break;
+                }
                 continue;
             }
             let due = self.batch.due_at().filter(|_| !self.writer.is_busy());
@@ -193,7 +208,12 @@ impl<S: ChangeStream> Replication<S> {
                 () = tokio::task::yield_now(), if paused == Paused::Yielded => {}
             }
         }
-        self.leave().await
+        Ok(())
+    }
+
+    /// Whether anything was received that the target does not have.
+    fn is_outstanding(&self) -> bool {
+        self.writer.is_busy() || self.batch.is_inside() || !self.batch.is_empty()
     }
 
     /// Takes what was received into the batch.

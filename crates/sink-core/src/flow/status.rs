@@ -118,9 +118,18 @@ impl FlowStatus {
         metrics::apart(&self.feed, apart);
     }
 
+    /// The stream is open. A feed that the target has refused still stands still, until it gets further.
+    pub(super) fn opened(&self) {
+        if self.state().phase != Phase::Stalled {
+            self.set_phase(Phase::Streaming);
+        }
+    }
+
     /// Why it does not move.
     pub fn set_problem(&self, problem: String) {
-        self.lock().problem = Some(problem);
+        let mut state = self.lock();
+        state.problem = Some(problem);
+        metrics::lag(&self.feed, lag(&state, SystemClock.wall()));
     }
 
     /// The position in the target.
@@ -129,6 +138,10 @@ impl FlowStatus {
     }
 
     pub(super) fn written(&self, done: &Done) {
+        if done.moved && self.state().phase == Phase::Stalled {
+            tracing::info!(feed = %self.feed, "the target takes changes again");
+            self.set_phase(Phase::Streaming);
+        }
         let mut state = self.lock();
         state.transactions += done.transactions;
         state.changes += done.changes;

@@ -13,7 +13,7 @@ use rand::Rng as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::position::FeedName;
+use super::position::{FeedName, Stored};
 use super::replicate::{Broken, FlowConfig, Replication};
 use super::sql::FlowApplier;
 use super::status::{FlowStatus, Phase};
@@ -65,6 +65,7 @@ impl<S: LogSource> Supervisor<S> {
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Failure> {
         let lease = format!("feed:{}", self.feed.feed);
         let mut failures = 0_u32;
+        let mut refused = false;
         while !stop.is_cancelled() {
             let lost = match self.leases.acquire(&lease).await {
                 Ok(Some(lost)) => lost,
@@ -83,7 +84,7 @@ impl<S: LogSource> Supervisor<S> {
             let carried = self.status.state().transactions;
             let mut changes = self.database.schema().changes();
             changes.mark_unchanged();
-            let broken = match self.attempt(&lost, &stop).await {
+            let broken = match self.attempt(&lost, &stop, refused).await {
                 Attempt::Stopped => break,
                 Attempt::LostLease => {
                     tracing::info!(feed = %self.feed.feed, "another process took over");
@@ -92,15 +93,21 @@ impl<S: LogSource> Supervisor<S> {
                 Attempt::Failed(broken) => broken,
             };
             failures = if self.status.state().transactions > carried { 1 } else { failures + 1 };
+            refused = is_refusal(&broken);
             self.after(broken, failures, &mut changes, &stop).await?;
         }
         Ok(())
     }
 
     /// One connection to the source, from beginning to end.
-    async fn attempt(&mut self, lost: &CancellationToken, stop: &CancellationToken) -> Attempt {
+    async fn attempt(
+        &mut self,
+        lost: &CancellationToken,
+        stop: &CancellationToken,
+        one_by_one: bool,
+    ) -> Attempt {
         let ending = stop.child_token();
-        let carry = self.carry(&ending);
+        let carry = self.carry(&ending, one_by_one);
         tokio::pin!(carry);
         let result = tokio::select! {
             result = &mut carry => result,
@@ -125,7 +132,25 @@ impl<S: LogSource> Supervisor<S> {
         }
     }
 
-    async fn carry(&mut self, stop: &CancellationToken) -> Result<(), Broken> {
+    async fn carry(&mut self, stop: &CancellationToken, one_by_one: bool) -> Result<(), Broken> {
+        let prepared = stop.run_until_cancelled(self.open()).await;
+        let Some((stream, stored)) = prepared.transpose()? else { return Ok(()) };
+        tracing::info!(
+            feed = %self.feed.feed, position = %stored.position, epoch = stored.epoch, "streaming"
+        );
+        self.status.stored(&stored.position);
+        self.status.opened();
+        let feed = Arc::new(self.feed.clone());
+        let writer = Writer::new(Arc::clone(&self.applier), feed, &stored, self.config.apply_timeout);
+        let tables = Tables::new(Arc::clone(&self.database));
+        let status = Arc::clone(&self.status);
+        let replication = Replication::new(stream, (writer, &stored), tables, self.config, status);
+        let replication = if one_by_one { replication.one_by_one() } else { replication };
+        replication.run(stop).await
+    }
+
+    /// Takes over the position and opens the stream there.
+    async fn open(&mut self) -> Result<(S::Stream, Stored), Broken> {
         let store = self.applier.positions();
         let identified = self.source.identify().await.map_err(Broken::Source)?;
         if let Some(stored) = store.read(&self.feed).await.map_err(Broken::Target)? {
@@ -137,18 +162,7 @@ impl<S: LogSource> Supervisor<S> {
         self.database.schema().refresh(&self.database).await.map_err(Broken::Target)?;
         let opened = self.source.open(&stored).await;
         metrics::connected(&self.feed.feed, if opened.is_ok() { "opened" } else { "failed" });
-        let stream = opened.map_err(Broken::Source)?;
-        tracing::info!(
-            feed = %self.feed.feed, position = %stored.position, epoch = stored.epoch, "streaming"
-        );
-        self.status.stored(&stored.position);
-        self.status.set_phase(Phase::Streaming);
-        let feed = Arc::new(self.feed.clone());
-        let writer = Writer::new(Arc::clone(&self.applier), feed, &stored, self.config.apply_timeout);
-        let tables = Tables::new(Arc::clone(&self.database));
-        Replication::new(stream, (writer, &stored), tables, self.config, Arc::clone(&self.status))
-            .run(stop)
-            .await
+        Ok((opened.map_err(Broken::Source)?, stored))
     }
 
     /// Says what happened, once, and waits; a change of the target's schema ends the wait for a target that refuses.
@@ -161,7 +175,7 @@ impl<S: LogSource> Supervisor<S> {
     ) -> Result<(), Failure> {
         match broken {
             Broken::Source(failure) if failure.disposition() == Disposition::Halt => return Err(failure),
-            Broken::Target(failure) if failure.disposition() == Disposition::Halt => {
+            Broken::Target(failure) if is_lasting(&failure) => {
                 self.stalled(&failure);
                 let refreshed = async {
                     pause(self.backoff(failures.max(5)), stop).await;
@@ -192,7 +206,9 @@ impl<S: LogSource> Supervisor<S> {
     }
 
     fn complain(&self, failures: u32, failure: &Failure) {
-        self.status.set_phase(Phase::Connecting);
+        if self.status.state().phase != Phase::Stalled {
+            self.status.set_phase(Phase::Connecting);
+        }
         self.status.set_problem(chain(failure));
         if failures == 1 {
             tracing::warn!(feed = %self.feed.feed, error = %chain(failure), "the feed was interrupted; trying again");
@@ -206,6 +222,21 @@ impl<S: LogSource> Supervisor<S> {
         let doubled = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(16)));
         let full = doubled.min(self.retry_delay);
         full / 2 + rand::rng().random_range(Duration::ZERO..=full / 2)
+    }
+}
+
+/// The target refuses the changes, as far as it is and they are.
+fn is_lasting(failure: &Failure) -> bool {
+    match failure.disposition() {
+        Disposition::Halt | Disposition::Defer => true,
+        Disposition::Retry | Disposition::Fenced => false,
+    }
+}
+
+fn is_refusal(broken: &Broken) -> bool {
+    match broken {
+        Broken::Source(_) => false,
+        Broken::Target(failure) => is_lasting(failure),
     }
 }
 
