@@ -125,6 +125,16 @@ pub fn status_interval(wanted: Duration, wal_sender_timeout: Duration) -> Durati
     if wal_sender_timeout.is_zero() { wanted } else { wanted.min(wal_sender_timeout / 3) }
 }
 
+/// How long a server may say nothing although it is well: while it works through a large transaction of which nothing is
+/// published, it neither sends nor answers until half of its `wal_sender_timeout` has passed, and with 0 until it is
+/// through. Whoever gives up before that lets it begin anew, for ever. That its machine is gone is found out by TCP.
+#[must_use]
+pub fn longest_silence(wal_sender_timeout: Duration) -> Duration {
+    const LEAST: Duration = Duration::from_secs(30);
+    const UNBOUNDED: Duration = Duration::from_secs(60 * 60);
+    if wal_sender_timeout.is_zero() { UNBOUNDED } else { (wal_sender_timeout * 2).max(LEAST) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,6 +204,13 @@ mod tests {
         assert_eq!(status_interval(10 * SECOND, 60 * SECOND), 10 * SECOND);
         assert_eq!(status_interval(10 * SECOND, 3 * SECOND), SECOND);
         assert_eq!(status_interval(10 * SECOND, Duration::ZERO), 10 * SECOND);
+    }
+
+    #[test]
+    fn a_server_that_works_through_something_is_not_taken_for_dead() {
+        assert_eq!(longest_silence(60 * SECOND), 120 * SECOND);
+        assert_eq!(longest_silence(2 * SECOND), 30 * SECOND);
+        assert!(longest_silence(Duration::ZERO) > 600 * SECOND);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use sink_core::flow::{Identified, LogSource, Position, Stored};
 
 use crate::Lsn;
 use crate::feed::{Feed, Leave, SkipBefore, failed};
-use crate::position::{SourceIdentity, SourceState, check_resume, status_interval};
+use crate::position::{SourceIdentity, SourceState, check_resume, longest_silence, status_interval};
 use crate::transport::{Config, Session, StartRequest, SystemIdentity};
 
 const IDENTIFY: &str = "ask the source who it is";
@@ -93,7 +93,7 @@ impl SlotSource {
     async fn state(&self, session: &mut Session, operation: &'static str) -> Result<SourceState, Failure> {
         let system = session.identify_system(LIMIT).await.map_err(|e| failed(operation, e))?;
         let statement = format!(
-            "SELECT confirmed_flush_lsn::text FROM pg_catalog.pg_replication_slots WHERE slot_name = '{}'",
+            "SELECT confirmed_flush_lsn::text, wal_status FROM pg_catalog.pg_replication_slots WHERE slot_name = '{}'",
             self.slot
         );
         let rows = session.query(&statement, LIMIT).await.map_err(|e| failed(operation, e))?;
@@ -105,9 +105,18 @@ impl SlotSource {
             );
             return Err(Failure::new(Disposition::Halt, operation, reason));
         };
+        if row.get(1).is_some_and(|status| status.as_deref() == Some("lost")) {
+            let reason = format!(
+                "slot {0:?} is lost: the source has removed log that it still needed (max_slot_wal_keep_size). Changes \
+                 are missing for good: drop the slot, give the feed another name (--loopName) and start over with a new \
+                 snapshot",
+                self.slot
+            );
+            return Err(Failure::new(Disposition::Halt, operation, reason));
+        }
         let confirmed = row.first().and_then(|text| text.as_deref()?.parse().ok());
         let slot_confirmed = confirmed.ok_or_else(|| {
-            let reason = format!("slot {:?} is not one for logical replication, or is lost", self.slot);
+            let reason = format!("slot {:?} is not one for logical replication", self.slot);
             Failure::new(Disposition::Halt, operation, reason)
         })?;
         let end_of_log = system.end_of_log;
@@ -142,11 +151,12 @@ impl LogSource for SlotSource {
         let from = lsn(&stored.position)?;
         let by = from_json(&stored.source_identity)?;
         check_resume(from, &by, &state).map_err(|refused| Failure::new(Disposition::Halt, OPEN, refused))?;
-        let patience = session.wal_sender_timeout(LIMIT).await.map_err(|e| failed(OPEN, e))?;
-        let patience = status_interval(self.status_interval, patience);
+        let timeout = session.wal_sender_timeout(LIMIT).await.map_err(|e| failed(OPEN, e))?;
+        let patience = status_interval(self.status_interval, timeout);
         let request = StartRequest { slot: self.slot.clone(), from, publications: self.publications.clone() };
         let stream = session.start(&request, LIMIT).await.map_err(|e| failed(OPEN, e))?;
-        Ok(Feed::new(stream, (from, state.end_of_log), self.leave.clone(), patience))
+        let feed = Feed::new(stream, (from, state.end_of_log), self.leave.clone(), patience);
+        Ok(feed.giving_up_after(longest_silence(timeout)))
     }
 }
 

@@ -20,8 +20,6 @@ use crate::transport::{Stream, TransportError};
 const READ: &str = "read the source's stream";
 /// Longest wait for the server to free the slot when we leave.
 const FINISH_LIMIT: Duration = Duration::from_secs(2);
-/// A server that sends nothing at all for so many signs of life of ours is gone.
-const SILENT_SIGNS: u32 = 6;
 
 /// Tables of which older transactions are left out: their copy holds them already. By schema and name, with the
 /// consistent point of the copy.
@@ -65,6 +63,7 @@ pub struct Feed {
     position: Lsn,
     behind: bool,
     patience: Duration,
+    silence: Duration,
     /// Since when nothing has come although we listen.
     listening_since: Option<Instant>,
 }
@@ -94,8 +93,15 @@ impl Feed {
             position: stored,
             behind: false,
             patience,
+            silence: Duration::MAX,
             listening_since: None,
         }
+    }
+
+    /// Gives up when the server has said nothing for this long.
+    pub(crate) fn giving_up_after(mut self, silence: Duration) -> Self {
+        self.silence = silence;
+        self
     }
 
     fn step(&mut self, data: WalData) -> Result<Option<Step>, Failure> {
@@ -261,7 +267,7 @@ impl ChangeStream for Feed {
 
     async fn keep_alive(&mut self) -> Result<(), Failure> {
         let silent = self.listening_since.map_or(Duration::ZERO, |since| since.elapsed());
-        if silent > self.patience * SILENT_SIGNS {
+        if silent > self.silence {
             let reason = "the source has sent nothing for too long, not even an answer; connecting anew";
             return Err(Failure::new(Disposition::Retry, READ, reason));
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pgwire_replication::protocol::framing::write_ssl_request;
 use rustls::pki_types::ServerName;
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::Instant;
@@ -170,6 +170,14 @@ const NEAR: Duration = Duration::from_millis(5);
 /// slow, with 1 MiB all, and with 32 KiB the server had to wait. For a far server, it is room that makes it fast.
 const NEAR_RECEIVE_BYTES: usize = 208 * 1024;
 
+/// Asks whether the other machine is still there. A server may have nothing to say for long, so only this tells.
+const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(10))
+    .with_interval(Duration::from_secs(5))
+    .with_retries(3);
+/// Longest time that what we have sent may stay without the other machine's receipt.
+const UNANSWERED: Duration = Duration::from_secs(30);
+
 async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
     let mut failed = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
     for address in lookup_host((host, port)).await? {
@@ -178,6 +186,8 @@ async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
             Ok(socket) => {
                 // A status of a few bytes must not wait for the answer to the one before.
                 socket.set_nodelay(true)?;
+                SockRef::from(&socket).set_tcp_keepalive(&KEEPALIVE)?;
+                SockRef::from(&socket).set_tcp_user_timeout(Some(UNANSWERED))?;
                 if begun.elapsed() < NEAR {
                     SockRef::from(&socket).set_recv_buffer_size(NEAR_RECEIVE_BYTES)?;
                 }
