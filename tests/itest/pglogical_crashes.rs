@@ -257,11 +257,11 @@ async fn cuts(ctx: Ctx, seed: u64) -> Result<()> {
         match cut % 7 {
             // On the way to a stream.
             3 => {
-                proxy.arm(Fault::LoseAnswer, "START_REPLICATION");
+                proxy.arm(Fault::LoseRequest, "START_REPLICATION");
                 proxy.cut_all();
             }
             5 => {
-                proxy.arm(Fault::LoseRequest, "IDENTIFY_SYSTEM");
+                proxy.arm(Fault::LoseAnswer, "IDENTIFY_SYSTEM");
                 proxy.cut_all();
             }
             6 => {
