@@ -38,6 +38,7 @@ mod pglogical;
 mod pglogical_catalog;
 mod pglogical_preflight;
 mod pglogical_crashes;
+mod pglogical_snapshot;
 mod pglogical_snapshot_exact;
 mod pglogical_types;
 mod pgoutput;
@@ -93,6 +94,7 @@ fn main() -> ExitCode {
         pgoutput_session::all(),
         pgoutput_values::all(),
         pglogical_catalog::all(),
+        pglogical_snapshot::all(),
         pglogical_snapshot_exact::all(),
         pglogical_types::all(),
         pglogical_preflight::all(),

@@ -216,6 +216,17 @@ pub(crate) async fn wait_for_state(target: &Database, table: &str, state: &str) 
     .await
 }
 
+/// Waits until everything is copied. A position alone says nothing: the first one is where the snapshot was taken.
+pub(crate) async fn wait_until_done(target: &Database) -> Result<()> {
+    wait::eventually(LIMIT, "the snapshot to be done", async || {
+        let states = states(target).await?;
+        let done = !states.is_empty() && states.iter().all(|(_, state)| state == "copied" || state == "gone");
+        ensure!(done, "{states:?}");
+        Ok::<_, anyhow::Error>(())
+    })
+    .await
+}
+
 /// The program with a snapshot mode and more flags.
 pub(crate) fn service(pair: &Pair, mode: &str, more: &[&str]) -> Service {
     pair.service().args(["--snapshotMode", mode]).args(more.iter().copied())
