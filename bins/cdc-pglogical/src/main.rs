@@ -71,7 +71,7 @@ async fn run(cli: Cli, settings: &[Setting]) -> Result<Exit, Failed> {
     match cli.command {
         Command::Start(args) => {
             let log = logging::init(&cli.logging).map_err(|e| (Exit::Usage, e.into()))?;
-            start::start(*args, settings, log).await
+            Box::pin(start::start(*args, settings, log)).await
         }
     }
 }

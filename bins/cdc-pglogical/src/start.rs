@@ -1,23 +1,24 @@
 //! `start`: builds the engine and carries changes until told to stop.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use sink_core::checkpoint::Leases;
-use sink_core::clock::SystemClock;
 use sink_core::failure::{Disposition, Failure, chain};
 use sink_core::flow::copy::Board;
-use sink_core::flow::{FeedName, FlowApplier, FlowStatus, Supervisor};
+use sink_core::flow::{FeedName, FlowApplier, FlowStatus, Supervisor, Upkeep, upkeep};
 use sink_core::target::{Target, TargetConfig};
 use sink_service::exit::Exit;
 use sink_service::http_server::HttpStats;
 use sink_service::logging::LogHandle;
 use sink_service::operators::Operators;
 use sink_service::settings::Setting;
-use sink_service::shutdown::{self, Reloads, Signals};
+use sink_service::shutdown::{Reloads, Signals};
 use sink_service::snapshot_args::SnapshotMode;
-use sink_service::{telemetry, tls};
+use sink_service::telemetry::{self, MetricsHandle};
+use sink_service::tls;
+use source_pglogical::snapshot::SnapshotSource;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -29,91 +30,43 @@ use crate::{observe, snapshot, tables};
 const CONNECT_PATIENCE: Duration = Duration::from_secs(60);
 /// Pause between attempts.
 const CONNECT_PAUSE: Duration = Duration::from_secs(1);
-/// Longest wait for the target to take back leases and connections.
-const RELEASE_PATIENCE: Duration = Duration::from_secs(5);
-/// How often the target's schema is read again.
-const SCHEMA_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Runs until SIGTERM or SIGINT, or until a person has to decide.
 pub(crate) async fn start(args: StartArgs, settings: &[Setting], log: LogHandle) -> Result<Exit, Failed> {
     let usage = |e: anyhow::Error| (Exit::Usage, e);
     let signals = Signals::listen().map_err(|e| (Exit::Failure, e.into()))?;
-    let background = TaskTracker::new();
-    let stop = CancellationToken::new();
-    let metrics = telemetry::install(&background, stop.clone()).map_err(|e| (Exit::Failure, e.into()))?;
-    telemetry::announce(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
-    sink_core::metrics::describe();
-    sink_core::metrics::flow::describe();
     snapshot::check(&args).map_err(usage)?;
     let target = args.target().map_err(usage)?;
     if args.is_dry_run().map_err(usage)? {
         return tables::dry_run(&args, target).await;
     }
+    let background = TaskTracker::new();
+    let metrics =
+        telemetry::install(&background, signals.shutdown()).map_err(|e| (Exit::Failure, e.into()))?;
+    telemetry::announce(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+    sink_core::metrics::describe();
+    sink_core::metrics::flow::describe();
     let target = Arc::new(connect(target, &signals.shutdown()).await?);
     tracing::info!(version = target.version(), "connected to the target");
     tls::assert_crypto_provider().map_err(|e| (Exit::Failure, e.into()))?;
-
     tables::create_without_copy(&args, &target).await?;
 
+    let upkeep = Upkeep::begin(Arc::clone(&target), hostname());
     let status = Arc::new(FlowStatus::new(&args.source.loop_name));
-    let answers = Arc::new(observe::answers(&status, &target, metrics, settings));
-    let address = args.feed.metrics_addr.as_deref();
-    let operators = Operators::serve(address, answers, Arc::new(HttpStats::default())).await;
-    let operators = operators
-        .with_context(|| format!("cannot listen on {} (--metricsAddr)", address.unwrap_or_default()))
-        .map_err(usage)?;
-
-    let leases = Arc::new(Leases::new(&target, Arc::new(SystemClock), hostname()));
-    let leases_stop = CancellationToken::new();
-    let lease_keeper = TaskTracker::new();
-    lease_keeper.spawn({
-        let (leases, stop) = (Arc::clone(&leases), leases_stop.clone());
-        async move { leases.keep(stop).await }
-    });
-    background.spawn(stop.clone().run_until_cancelled_owned(reload(
-        signals.reloads(),
-        log,
-        Arc::clone(&target),
-    )));
-    background.spawn(stop.clone().run_until_cancelled_owned(watch_schema(Arc::clone(&target))));
-
+    let operators = operators(&args, &status, &target, (metrics, settings)).await?;
+    upkeep.spawn(reload(signals.reloads(), log, Arc::clone(&target)));
     let stopping = signals.shutdown();
-    let board = Board::new();
-    let source = snapshot::source(&args, &target, &status, &board, stopping.clone())?;
-    background.spawn(stop.clone().run_until_cancelled_owned(snapshot::show(board, Arc::clone(&status))));
-    let supervisor = Supervisor {
-        source,
-        database: Arc::clone(target.home()),
-        applier: Arc::new(FlowApplier::new(Arc::clone(target.home())).map_err(target_failed)?),
-        leases: Arc::clone(&leases),
-        feed: FeedName::whole(&args.source.loop_name),
-        config: args.flow(),
-        retry_delay: args.feed.retry_delay,
-        status,
-    };
-    let grace = args.shutdown.grace_period;
-    let carried = match args.snapshot.snapshot_mode {
-        SnapshotMode::Never | SnapshotMode::Initial => {
-            carry(supervisor.run(stopping.clone()), &stopping, grace).await
-        }
+    let supervisor = supervisor(&args, &target, &upkeep, status, &stopping)?;
+    let work: Work = match args.snapshot.snapshot_mode {
+        SnapshotMode::Never | SnapshotMode::Initial => Box::pin(supervisor.run(stopping.clone())),
         SnapshotMode::Only => {
-            carry(
-                snapshot::only(supervisor.source, &leases, &args.source.loop_name, &stopping),
-                &stopping,
-                grace,
-            )
-            .await
+            let (leases, feed) = (Arc::clone(upkeep.leases()), args.source.loop_name.clone());
+            let stopping = stopping.clone();
+            Box::pin(async move { snapshot::only(supervisor.source, &leases, &feed, &stopping).await })
         }
     };
-    stop.cancel();
-    background.close();
-    let drained = shutdown::drain(&background, RELEASE_PATIENCE).await;
-    leases_stop.cancel();
-    lease_keeper.close();
-    shutdown::drain(&lease_keeper, RELEASE_PATIENCE).await;
-    // A statement that still runs at the server would hold this up; the server ends it when we are gone.
-    let closed = tokio::time::timeout(RELEASE_PATIENCE, target.close()).await.is_ok();
-    tracing::debug!(drained, closed, "said goodbye to the target");
+    let carried = carry(work, &stopping, args.shutdown.grace_period).await;
+    upkeep.end().await;
     operators.stop().await;
     match carried {
         Some(Ok(())) => {
@@ -125,19 +78,55 @@ pub(crate) async fn start(args: StartArgs, settings: &[Setting], log: LogHandle)
     }
 }
 
-/// Carries until told to stop; `None` if work in flight outlasted the grace period after that.
-async fn carry(
-    work: impl Future<Output = Result<(), Failure>>,
+type Work = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
+
+/// Joins the pieces.
+fn supervisor(
+    args: &StartArgs,
+    target: &Arc<Target>,
+    upkeep: &Upkeep,
+    status: Arc<FlowStatus>,
     stopping: &CancellationToken,
-    grace: Duration,
-) -> Option<Result<(), Failure>> {
+) -> Result<Supervisor<SnapshotSource>, Failed> {
+    let board = Board::new();
+    let source = snapshot::source(args, target, &status, &board, stopping.clone())?;
+    upkeep.spawn(snapshot::show(board, Arc::clone(&status)));
+    Ok(Supervisor {
+        source,
+        database: Arc::clone(target.home()),
+        applier: Arc::new(FlowApplier::new(Arc::clone(target.home())).map_err(target_failed)?),
+        leases: Arc::clone(upkeep.leases()),
+        feed: FeedName::whole(&args.source.loop_name),
+        config: args.flow(),
+        retry_delay: args.feed.retry_delay,
+        status,
+    })
+}
+
+/// Lets operators ask.
+async fn operators(
+    args: &StartArgs,
+    status: &Arc<FlowStatus>,
+    target: &Arc<Target>,
+    (metrics, settings): (MetricsHandle, &[Setting]),
+) -> Result<Operators, Failed> {
+    let answers = Arc::new(observe::answers(status, target, metrics, settings));
+    let address = args.feed.metrics_addr.as_deref();
+    let operators = Operators::serve(address, answers, Arc::new(HttpStats::default())).await;
+    operators
+        .with_context(|| format!("cannot listen on {} (--metricsAddr)", address.unwrap_or_default()))
+        .map_err(|e| (Exit::Usage, e))
+}
+
+/// Carries until told to stop; `None` if work in flight outlasted the grace period after that.
+async fn carry(work: Work, stopping: &CancellationToken, grace: Duration) -> Option<Result<(), Failure>> {
     let patience = async {
         stopping.cancelled().await;
         tracing::info!("stopping: finishing what is in flight");
         tokio::time::sleep(grace).await;
     };
     tokio::select! {
-        carried = Box::pin(work) => Some(carried),
+        carried = work => Some(carried),
         () = patience => None,
     }
 }
@@ -171,23 +160,7 @@ async fn reload(mut reloads: Reloads, log: LogHandle, target: Arc<Target>) {
         if let Err(error) = log.reopen() {
             tracing::error!(error = %chain(&error), "the log file was not opened again");
         }
-        if let Err(error) = target.configs().load(target.home()).await {
-            tracing::error!(error = %chain(&error), "apply_config was not read; what is in use stays");
-        }
-        refresh(&target).await;
-    }
-}
-
-async fn watch_schema(target: Arc<Target>) {
-    loop {
-        tokio::time::sleep(SCHEMA_INTERVAL).await;
-        refresh(&target).await;
-    }
-}
-
-async fn refresh(target: &Target) {
-    if let Err(error) = target.home().schema().refresh(target.home()).await {
-        tracing::warn!(error = %chain(&error), "the target's schema was not read");
+        upkeep::reload(&target).await;
     }
 }
 

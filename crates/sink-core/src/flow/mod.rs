@@ -25,6 +25,7 @@ pub mod store;
 pub mod stream;
 pub mod supervisor;
 mod tables;
+pub mod upkeep;
 mod writer;
 
 pub use change::{Binding, Change, Row, SourceColumn, Value};
@@ -39,3 +40,4 @@ pub use status::{FlowStatus, Phase};
 pub use store::PositionStore;
 pub use stream::{ChangeStream, Identified, LogSource, SourceTable, Step, TableNumber};
 pub use supervisor::Supervisor;
+pub use upkeep::Upkeep;
