@@ -35,6 +35,7 @@ mod immediate_chaos;
 mod names;
 mod operate;
 mod pglogical;
+mod pglogical_behaviours;
 mod pglogical_catalog;
 mod pglogical_crashes;
 mod pglogical_preflight;
@@ -90,6 +91,7 @@ fn main() -> ExitCode {
         operate::all(),
         pglogical::all(),
         pglogical_crashes::all(),
+        pglogical_behaviours::all(),
         pgoutput::all(),
         pgoutput_session::all(),
         pgoutput_values::all(),

@@ -48,6 +48,7 @@ pub(crate) async fn start(args: StartArgs, settings: &[Setting], log: LogHandle)
     sink_core::metrics::flow::describe();
     let target = Arc::new(connect(target, &signals.shutdown()).await?);
     tracing::info!(version = target.version(), "connected to the target");
+    configure(&target).await?;
     tls::assert_crypto_provider().map_err(|e| (Exit::Failure, e.into()))?;
     tables::create_without_copy(&args, &target).await?;
 
@@ -150,6 +151,14 @@ async fn connect(config: TargetConfig, stop: &CancellationToken) -> Result<Targe
 
 pub(crate) fn target_failed(failure: Failure) -> Failed {
     (Exit::Target, failure.into())
+}
+
+/// Reads what is configured for tables, before the first row: applied without it, rows would become something else than
+/// was asked for.
+async fn configure(target: &Target) -> Result<(), Failed> {
+    target.configs().load(target.home()).await.map_err(target_failed)?;
+    target.home().schema().refresh(target.home()).await.map_err(target_failed)?;
+    target.configs().require_usable().map_err(|failure| (Exit::Refused, failure.into()))
 }
 
 /// SIGHUP: opens the log file again, reads the configuration and the target's schema again.

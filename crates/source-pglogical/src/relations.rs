@@ -7,6 +7,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use sink_core::flow::Form;
+
 use crate::pgoutput::{RelationDescription, RelationOid, ReplicaIdentity, TypeDescription, TypeOid};
 
 /// PostgreSQL sends its own schema's name as an empty text.
@@ -163,6 +165,24 @@ impl Relations {
         self.tables.get(&oid)
     }
 
+    /// What values of a type are as JSON. A domain is what the type beneath it is.
+    #[must_use]
+    pub fn form(&self, oid: TypeOid) -> Form {
+        let built_in = |name: &TypeName| name.schema == SYSTEM_SCHEMA;
+        let name = match oid.0 {
+            16 => "bool",
+            20 | 21 | 23 | 26 | 700 | 701 | 1700 => "numeric",
+            114 | 3802 => "json",
+            _ => self.type_name(oid).filter(|name| built_in(name)).map_or("", |name| name.name.as_str()),
+        };
+        match name {
+            "bool" => Form::Bool,
+            "int2" | "int4" | "int8" | "oid" | "float4" | "float8" | "numeric" => Form::Number,
+            "json" | "jsonb" => Form::Json,
+            _ => Form::Text,
+        }
+    }
+
     /// A type that was named; built-in ones are not.
     #[must_use]
     pub fn type_name(&self, oid: TypeOid) -> Option<&TypeName> {
@@ -174,6 +194,25 @@ impl Relations {
 mod tests {
     use super::*;
     use crate::pgoutput::RelationColumn;
+
+    #[test]
+    fn types_say_what_values_are_as_json() {
+        let mut relations = Relations::default();
+        let named =
+            [(16_400, "", "int4"), (16_401, "", "jsonb"), (16_402, "mine", "int4"), (16_403, "", "text")];
+        for (oid, schema, name) in named {
+            relations.name_type(&TypeDescription { oid: TypeOid(oid), schema, name });
+        }
+        let form = |oid| relations.form(TypeOid(oid));
+        assert_eq!([16, 23, 1700, 114, 25, 1184, 1007].map(form), {
+            use Form::{Bool, Json, Number, Text};
+            [Bool, Number, Number, Json, Text, Text, Text]
+        });
+        assert_eq!(
+            [16_400, 16_401, 16_402, 16_403].map(form),
+            [Form::Number, Form::Json, Form::Text, Form::Text]
+        );
+    }
 
     fn described<'a>(identity: ReplicaIdentity, columns: &[(&'a str, bool)]) -> RelationDescription<'a> {
         let column = |&(name, in_identity): &(&'a str, bool)| RelationColumn {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::rules::ConfigRow;
 use super::store;
-use crate::failure::Failure;
+use crate::failure::{Disposition, Failure};
 use crate::metrics;
 use crate::model::{Behaviours, DatabaseSchema, Ident, SchemaId, TableId, TableRules, TableSchema};
 use crate::target::Database;
@@ -208,6 +208,24 @@ impl ApplyConfigs {
             ConfiguredTable { name: dotted(name), state, problems }
         });
         tables.collect()
+    }
+
+    /// Fails if a table, of the databases that were looked at, cannot be written because of what is configured for it.
+    ///
+    /// # Errors
+    /// `Halt`, with the problems of every such table.
+    pub fn require_usable(&self) -> Result<(), Failure> {
+        let rejected: Vec<String> = self
+            .tables()
+            .into_iter()
+            .filter(|table| table.state == State::Rejected)
+            .map(|table| format!("{}: {}", table.name, table.problems.join("; ")))
+            .collect();
+        if rejected.is_empty() {
+            return Ok(());
+        }
+        let reason = format!("apply_config cannot be used; mend its rows: {}", rejected.join(". "));
+        Err(Failure::new(Disposition::Halt, "read apply_config", reason))
     }
 
     /// The configuration in use as JSON: an object by table, with the members that the original shows, the `State` of the

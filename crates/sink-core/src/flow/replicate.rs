@@ -218,7 +218,8 @@ impl<S: ChangeStream> Replication<S> {
 
     /// Takes what was received into the batch.
     fn take_in(&mut self) -> Result<Paused, Broken> {
-        if self.batch.is_empty() && self.tables.have_changed() {
+        // A transaction of the target is written by one version of its schema and of what is configured for it.
+        if self.batch.is_empty() && self.boundary.is_some() && self.tables.have_changed() {
             self.stream.forget_bindings();
         }
         for _ in 0..STEPS_AT_ONCE {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::change::{Binding, Change};
+use super::extras::Form;
 use super::position::{Position, Stored};
 use crate::failure::Failure;
 
@@ -21,6 +22,8 @@ pub struct SourceTable {
     pub name: String,
     /// The columns, in the order in which rows hold them.
     pub columns: Vec<String>,
+    /// What their values are as JSON, in the same order; those that are not listed are text.
+    pub forms: Vec<Form>,
 }
 
 /// What comes next in a log.

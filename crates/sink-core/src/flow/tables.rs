@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::change::Binding;
+use super::change::{Binding, SourceColumn};
 use super::stream::SourceTable;
 use crate::failure::{Disposition, Failure, Place};
 use crate::model::{Ident, SchemaId, TableId};
@@ -71,6 +71,9 @@ impl Tables {
 }
 
 fn bind(table: &Arc<crate::model::TableSchema>, source: &SourceTable) -> Result<Arc<Binding>, Failure> {
-    let columns: Vec<&str> = source.columns.iter().map(String::as_str).collect();
-    Binding::new(Arc::clone(table), &columns).map(Arc::new)
+    let form = |at: usize| source.forms.get(at).copied().unwrap_or_default();
+    let columns = source.columns.iter().enumerate();
+    let columns: Vec<SourceColumn<'_>> =
+        columns.map(|(at, name)| SourceColumn { name, form: form(at) }).collect();
+    Binding::typed(Arc::clone(table), &columns).map(Arc::new)
 }

@@ -183,8 +183,10 @@ impl Feed {
         self.asked.insert(number, Arc::clone(relation));
         self.waiting = Some(data);
         let columns = relation.columns.iter().map(|column| column.name.clone()).collect();
+        let relations = self.assembler.relations();
+        let forms = relation.columns.iter().map(|column| relations.form(column.type_oid)).collect();
         let (schema, name) = (relation.schema.clone(), relation.name.clone());
-        Step::Table(TableNumber(number), SourceTable { schema, name, columns })
+        Step::Table(TableNumber(number), SourceTable { schema, name, columns, forms })
     }
 
     async fn send(&mut self, reply_requested: bool) -> Result<(), Failure> {
