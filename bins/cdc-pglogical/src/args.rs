@@ -14,6 +14,8 @@ use source_pglogical::source::SlotSource;
 use source_pglogical::transport::Config;
 use url::Url;
 
+use crate::preflight::AtStart;
+
 /// A batch takes at most this part of `--bytesInFlight`: one is collected while another is written, and each stands in
 /// memory once more as a statement.
 const BATCH_SHARE: usize = 4;
@@ -33,6 +35,16 @@ pub(crate) struct StartArgs {
     pub(crate) snapshot: SnapshotArgs,
     #[command(flatten)]
     pub(crate) shutdown: ShutdownArgs,
+
+    /// What to do about errors that the look before the start finds (see `cdc-pglogical preflight`).
+    #[arg(
+        long = "preflight",
+        env = "CDC_PREFLIGHT",
+        value_name = "WHAT",
+        default_value = "stop",
+        help_heading = "Start"
+    )]
+    pub(crate) preflight: AtStart,
 }
 
 /// What is followed.

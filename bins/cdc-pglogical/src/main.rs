@@ -5,6 +5,7 @@
 
 mod args;
 mod observe;
+mod preflight;
 mod snapshot;
 mod start;
 mod tables;
@@ -18,6 +19,7 @@ use sink_service::logging::{self, LoggingArgs};
 use sink_service::settings::Setting;
 
 use crate::args::StartArgs;
+use crate::preflight::PreflightArgs;
 
 /// Follows a PostgreSQL database by logical replication and applies its transactions to CockroachDB or PostgreSQL, so
 /// that the target moves only between states that the source had.
@@ -36,6 +38,9 @@ struct Cli {
 enum Command {
     /// Carry changes from the source to the target (what is done if no command is given).
     Start(Box<StartArgs>),
+    /// Look for everything that would keep `start` from working or from keeping its promises, print it with the statements
+    /// that mend it, and change nothing. Ends with 0 if nothing is an error, with 4 otherwise.
+    Preflight(Box<PreflightArgs>),
 }
 
 fn main() -> ExitCode {
@@ -73,6 +78,7 @@ async fn run(cli: Cli, settings: &[Setting]) -> Result<Exit, Failed> {
             let log = logging::init(&cli.logging).map_err(|e| (Exit::Usage, e.into()))?;
             Box::pin(start::start(*args, settings, log)).await
         }
+        Command::Preflight(args) => preflight::run(*args).await,
     }
 }
 

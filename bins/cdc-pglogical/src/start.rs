@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::Failed;
 use crate::args::StartArgs;
-use crate::{observe, snapshot, tables};
+use crate::{observe, preflight, snapshot, tables};
 
 /// How long a target that does not answer is waited for at start; a supervisor takes over after that.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(60);
@@ -50,6 +50,7 @@ pub(crate) async fn start(args: StartArgs, settings: &[Setting], log: LogHandle)
     tracing::info!(version = target.version(), "connected to the target");
     configure(&target).await?;
     tls::assert_crypto_provider().map_err(|e| (Exit::Failure, e.into()))?;
+    preflight::before_start(&args, &target, &signals.shutdown()).await?;
     tables::create_without_copy(&args, &target).await?;
 
     let upkeep = Upkeep::begin(Arc::clone(&target), hostname());

@@ -37,6 +37,8 @@ pub mod definitions;
 
 pub mod preflight;
 
+pub mod watch;
+
 pub mod lsn;
 
 pub use lsn::Lsn;

@@ -20,6 +20,7 @@ mod types;
 pub use error::CatalogError;
 pub use probe::{Probe, probe};
 pub use publications::{GeneratedColumns, Publication, Sequence};
+pub(crate) use read::Asking;
 pub use read::{SourceCatalog, TableCatalog, TableScope, Wanted, connect, read, read_tables};
 pub use server::{Role, Server, Slot, WalStatus};
 pub use tables::{Column, Computed, Identity, Membership, PrimaryKey, Table, TableKind, TableName};

@@ -221,6 +221,16 @@ pub(super) fn probe(slot: &str, publications: &[String]) -> String {
     )
 }
 
+/// Number, schema and name of each published table.
+pub(super) fn names(publications: &[String]) -> String {
+    let scope = TableScope::Published(publications.to_vec());
+    format!(
+        "SELECT c.oid, n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.oid IN ({wanted})",
+        wanted = wanted(&scope),
+    )
+}
+
 /// One row per column in a column list: table, publication, column. No question before there were lists.
 pub(super) fn listed_columns(version: u32, publications: &[String]) -> Option<String> {
     (version >= LISTS).then(|| {

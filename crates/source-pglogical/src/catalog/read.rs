@@ -119,8 +119,7 @@ pub async fn read(
     let role = asking.rows("the role", queries::ROLE).await?;
     let role = one("the role", &role)?;
     let slot = asking.slot(version, wanted.slot).await?;
-    let text = queries::publications(version, wanted.slot, wanted.publications);
-    let publications = asking.rows("the publications", &text).await?;
+    let publications = asking.publications(version, wanted).await?;
     let scope = TableScope::Published(wanted.publications.to_vec());
     let mut published = asking.tables(&scope).await?;
     asking.memberships(version, wanted, &mut published.tables).await?;
@@ -129,7 +128,7 @@ pub async fn read(
         server,
         role: Role::parse(role)?,
         slot,
-        publications: publications.iter().map(Publication::parse).collect::<Result<_, _>>()?,
+        publications,
         published,
         sequences: sequences.iter().map(Sequence::parse).collect::<Result<_, _>>()?,
         candidates: Vec::new(),
@@ -196,6 +195,36 @@ impl<'a> Asking<'a> {
     pub(crate) async fn slot(&mut self, version: u32, name: &str) -> Result<Option<Slot>, CatalogError> {
         let rows = self.rows("the slot", &queries::slot(version, name)).await?;
         rows.first().map(Slot::parse).transpose()
+    }
+
+    pub(crate) async fn publications(
+        &mut self,
+        version: u32,
+        wanted: Wanted<'_>,
+    ) -> Result<Vec<Publication>, CatalogError> {
+        let text = queries::publications(version, wanted.slot, wanted.publications);
+        let rows = self.rows("the publications", &text).await?;
+        rows.iter().map(Publication::parse).collect()
+    }
+
+    /// What is published, by number and name of the table.
+    pub(crate) async fn named_members(
+        &mut self,
+        version: u32,
+        wanted: Wanted<'_>,
+    ) -> Result<Vec<(u32, TableName, Membership)>, CatalogError> {
+        const WHAT: &str = "the published tables";
+        let members = self.members(version, wanted).await?;
+        let mut names = HashMap::new();
+        for row in &self.rows(WHAT, &queries::names(wanted.publications)).await? {
+            let mut fields = Fields::new(WHAT, row);
+            let oid = fields.parsed::<u32>()?;
+            names.insert(oid, TableName { schema: fields.string()?, name: fields.string()? });
+        }
+        let named = |(oid, membership): (RelationOid, Membership)| {
+            names.get(&oid.0).map(|name| (oid.0, name.clone(), membership))
+        };
+        Ok(members.into_iter().filter_map(named).collect())
     }
 
     async fn tables(&mut self, scope: &TableScope) -> Result<TableCatalog, CatalogError> {

@@ -22,7 +22,7 @@ mod work;
 
 pub use reader::{Piece, PieceReader};
 pub use settings::{Settings, TableListError, parse_tables};
-pub use skip::skip_before;
+pub use skip::{is_done, skip_before};
 pub use source::{First, SnapshotSource};
 pub use tables::{complete, table_definitions};
 

@@ -31,7 +31,8 @@ pub fn skip_before(records: &[TableRecord]) -> Result<SkipBefore, Failure> {
 }
 
 /// Whether every table is copied, or gone. A feed without any never began.
-pub(super) fn is_done(records: &[TableRecord]) -> bool {
+#[must_use]
+pub fn is_done(records: &[TableRecord]) -> bool {
     !records.is_empty() && records.iter().all(|record| record.state.consistent_point().is_some())
 }
 
