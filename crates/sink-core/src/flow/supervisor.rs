@@ -146,7 +146,7 @@ impl<S: LogSource> Supervisor<S> {
         let status = Arc::clone(&self.status);
         let replication = Replication::new(stream, (writer, &stored), tables, self.config, status);
         let replication = if one_by_one { replication.one_by_one() } else { replication };
-        replication.run(stop).await
+        Box::pin(replication.run(stop)).await
     }
 
     /// Takes over the position and opens the stream there.
