@@ -38,6 +38,8 @@ mod pglogical;
 mod pglogical_behaviours;
 mod pglogical_catalog;
 mod pglogical_crashes;
+mod pglogical_guards;
+mod pglogical_large;
 mod pglogical_preflight;
 mod pglogical_snapshot;
 mod pglogical_snapshot_exact;
@@ -92,6 +94,8 @@ fn main() -> ExitCode {
         pglogical::all(),
         pglogical_crashes::all(),
         pglogical_behaviours::all(),
+        pglogical_guards::all(),
+        pglogical_large::all(),
         pgoutput::all(),
         pgoutput_session::all(),
         pgoutput_values::all(),

@@ -8,7 +8,8 @@
 //! * [`replication`]: a PostgreSQL source, and its stream in words;
 //! * [`pair`]: a PostgreSQL source, a target, and `cdc-pglogical` between them;
 //! * [`preflight`]: what preflight says of such a pair, and whether its statements mend it;
-//! * [`bank`]: writers at such a source, and a reader that knows every state the source had.
+//! * [`bank`]: writers at such a source, and a reader that knows every state the source had;
+//! * [`watch`]: what a running `cdc-pglogical` says of itself.
 
 pub(crate) mod bank;
 mod driver;
@@ -20,6 +21,7 @@ mod routes;
 pub(crate) mod snapshot;
 mod stage;
 mod target;
+pub(crate) mod watch;
 
 pub(crate) use driver::Driver;
 pub(crate) use poller::Poller;

@@ -238,6 +238,32 @@ impl PostgresServer {
         self.running.as_mut().context("the server is not running")?.signal(signal)
     }
 
+    /// Sends a signal to one of its sessions, by the number under which the server shows it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it is no session of this server.
+    pub fn signal_session(&self, signal: Signal, session: u32) -> Result<()> {
+        let server = self.running.as_ref().context("the server is not running")?.pid();
+        if !child::children_of(server).contains(&session) {
+            bail!("{session} is no session of this server");
+        }
+        child::send(signal, &[session])
+    }
+
+    /// Stops the server and starts it on a new timeline, as a promoted standby is that received everything. Slots stay.
+    ///
+    /// # Errors
+    ///
+    /// As [`PostgresServer::restart`].
+    pub async fn fail_over(&mut self) -> Result<()> {
+        self.stop(Shutdown::Fast).await?;
+        // Recovery from an archive that holds nothing ends at the end of the log, and begins a timeline.
+        std::fs::write(self.data().join("recovery.signal"), "").context("cannot ask for recovery")?;
+        self.set("restore_command", "false");
+        self.start_again().await
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> std::net::SocketAddr {
