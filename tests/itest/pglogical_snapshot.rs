@@ -26,6 +26,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         scenario("pglogical_snapshot_copies_every_value_as_it_is", NEEDS, values),
         scenario("pglogical_snapshot_follows_column_lists_filters_and_partitions", NEEDS, forms),
         scenario("pglogical_snapshot_only_ends_and_a_done_one_is_not_done_again", NEEDS, once),
+        scenario("pglogical_snapshot_makes_tables_and_completes_them_after_the_copy", NEEDS, made),
         scenario("pglogical_snapshot_refuses_what_it_would_spoil", NEEDS, refusals),
         scenario("pglogical_snapshot_outlives_tables_that_come_go_and_change", NEEDS, changing),
         scenario("pglogical_snapshot_names_the_transaction_that_its_slot_waits_for", NEEDS, waiting),
@@ -194,6 +195,38 @@ async fn once(ctx: Ctx) -> Result<()> {
     pair.caught_up().await?;
     pair.same(&["public.t"]).await?;
     drop(process);
+    Ok(())
+}
+
+async fn made(ctx: Ctx) -> Result<()> {
+    let pair = Pair::start(&ctx, "").await?;
+    pair.origin
+        .execute(
+            "CREATE TABLE child (id int PRIMARY KEY, parent int NOT NULL, v text UNIQUE);
+             CREATE TABLE parent (id int PRIMARY KEY, next int REFERENCES parent);
+             ALTER TABLE child ADD CONSTRAINT to_parent FOREIGN KEY (parent) REFERENCES parent;
+             INSERT INTO parent SELECT i, NULL FROM generate_series(1, 1000) i; UPDATE parent SET next = 1001 - id;
+             INSERT INTO child SELECT i, i, 'v' || i FROM generate_series(1, 1000) i",
+        )
+        .await?;
+    let mut process =
+        ServiceProcess::start(service(&pair, "initial", &["--createTables"]), pair.folder()).await?;
+    let constraints = "SELECT count(*) FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype IN ('f', 'u', 'p')";
+    let mut target = pair.target.connect().await?;
+    wait::eventually(LIMIT, "the tables to be complete", async || {
+        let made: i64 = sqlx::query_scalar(constraints).fetch_one(&mut target).await?;
+        ensure!(made >= 4, "{made} constraints");
+        Ok::<_, anyhow::Error>(())
+    })
+    .await?;
+    pair.origin.execute("INSERT INTO parent VALUES (5000); INSERT INTO child VALUES (5000, 5000)").await?;
+    pair.caught_up().await?;
+    pair.same(&["public.parent", "public.child"]).await?;
+    ensure!(process.terminate(Duration::from_secs(10)).await? == Some(0));
+    // Once more: nothing is left to be made or copied.
+    process.start_again().await?;
+    pair.caught_up().await?;
+    ensure!(process.unexpected_lines(&[])?.is_empty(), "{:?}", process.unexpected_lines(&[])?);
     Ok(())
 }
 

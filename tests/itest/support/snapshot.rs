@@ -39,7 +39,8 @@ pub(crate) const FILL: &str = "
     INSERT INTO ledger SELECT i, nextval('versions'), repeat('x', (i % 90)::int) FROM generate_series(30000, 59999, 2) i;
     INSERT INTO parts SELECT i, nextval('versions'), repeat('y', (i % 90)::int) FROM generate_series(1, 59999, 2) i";
 
-/// The target's tables note each version that comes by. One that is not above all earlier ones of its key was replayed.
+/// The target's tables note each version that comes by. One that is not above all earlier ones of its key was replayed,
+/// unless the table was emptied meanwhile.
 const STRICT: &str = "
     CREATE TABLE seen (tab text, id int8, version int8, PRIMARY KEY (tab, id));
     CREATE TABLE violations (tab text, id int8, version int8, what text);
@@ -54,6 +55,10 @@ const STRICT: &str = "
         END IF;
         RETURN NULL;
     END $$;
+    CREATE FUNCTION emptied() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN DELETE FROM public.seen WHERE tab = TG_TABLE_NAME; RETURN NULL; END $$;
+    CREATE TRIGGER emptied AFTER TRUNCATE ON ledger FOR EACH STATEMENT EXECUTE FUNCTION emptied();
+    CREATE TRIGGER emptied AFTER TRUNCATE ON parts FOR EACH STATEMENT EXECUTE FUNCTION emptied();
     CREATE TRIGGER strict AFTER INSERT OR UPDATE ON ledger FOR EACH ROW EXECUTE FUNCTION strict();
     CREATE TRIGGER strict AFTER INSERT OR UPDATE ON parts FOR EACH ROW EXECUTE FUNCTION strict()";
 
@@ -61,6 +66,10 @@ const STRICT: &str = "
 const TARGET: &str = "
     CREATE TABLE ledger (id int8 PRIMARY KEY, version int8 NOT NULL, note text);
     CREATE TABLE parts (id int8 PRIMARY KEY, version int8 NOT NULL, note text)";
+
+/// More rows after that of the gate than the buffers between two servers hold.
+pub(crate) const MORE: &str = "INSERT INTO ledger SELECT i, nextval('versions'), repeat(md5(i::text), 50) \
+                               FROM generate_series(100000, 130000) i";
 
 /// What a target with triggers is warned of.
 pub(crate) const TRIGGERS: &str = "triggers at the target fire";

@@ -28,7 +28,7 @@ const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
 /// Most databases of one server that are written at once.
 const MAX_DATABASES: usize = 64;
 /// Name under which our sessions show up at the target.
-const APPLICATION_NAME: &str = "cdc-sink";
+pub(crate) const APPLICATION_NAME: &str = "cdc-sink";
 
 /// How to reach the target and where to keep our own tables.
 #[derive(Clone)]

@@ -1,4 +1,4 @@
-//! Writes a piece of a table to PostgreSQL: one COPY in a transaction that holds the feed's epoch.
+//! Writes a piece of a table to PostgreSQL: one COPY in a transaction that commits only in the feed's epoch.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use sqlx::postgres::PgCopyIn;
 use sqlx::{Connection as _, PgConnection};
 
 use super::pass::Reader;
-use super::store::{Fence, hold};
+use super::store::{Fence, hold, look};
 use super::table::TargetTable;
 use crate::failure::{Disposition, Failure, Place};
 use crate::target::Database;
@@ -87,7 +87,7 @@ impl Loader {
     ) -> Result<Amount, Failure> {
         let fail = |e| failure(COPY, e);
         let mut tx = connection.begin().await.map_err(fail)?;
-        hold(&mut tx, &self.database, &self.fence).await?;
+        look(&mut tx, &self.database, &self.fence).await?;
         sqlx::raw_sql(snapshots::INPUT_SETTINGS).execute(&mut *tx).await.map_err(fail)?;
         let name = self.database.dialect().table(&table.schema.id);
         let sql = snapshots::copy_in(&name, &table.schema, &table.target_columns());
@@ -102,6 +102,8 @@ impl Loader {
             );
             return Err(Failure::new(Disposition::Halt, COPY, reason));
         }
+        // Only now, so that nobody who takes over has to wait for more than this and the commit.
+        hold(&mut tx, &self.database, &self.fence).await?;
         within(tx.commit()).await?;
         Ok(Amount { rows: written, bytes })
     }

@@ -11,7 +11,7 @@ use crate::failure::{Disposition, Failure, Place};
 use crate::flow::FeedName;
 use crate::model::{Ident, SchemaId, TableId, TableSchema};
 use crate::target::dialect::snapshots;
-use crate::target::pool::failure;
+use crate::target::pool::{APPLICATION_NAME, failure};
 use crate::target::{Database, Product};
 
 /// In whose name something is written: it fails with `Fenced` once somebody else took over the feed.
@@ -152,7 +152,9 @@ impl SnapshotStore {
         tx.commit().await.map_err(fail)
     }
 
-    /// Empties a table whose copy was broken off, and puts it back to the beginning.
+    /// Empties a table whose copy was broken off, and puts it back to the beginning. A process that was replaced may still
+    /// be at it, or frozen in the middle: it can commit nothing any more, but its locks would be waited for, so its copies
+    /// are ended.
     ///
     /// # Errors
     /// `Fenced`, or if a statement fails.
@@ -162,6 +164,12 @@ impl SnapshotStore {
         let facts = self.facts(target).await?;
         let table = self.database.dialect().table(target);
         let mut connection = self.database.connection().await?;
+        look(&mut connection, &self.database, fence).await?;
+        let end = sqlx::query(snapshots::END_COPIES).bind(&table).bind(APPLICATION_NAME);
+        let ended = end.fetch_all(&mut *connection).await.map_err(fail)?.len();
+        if ended > 0 {
+            tracing::info!(table = %source, ended, "ended copies of a process that was replaced");
+        }
         let mut tx = connection.begin().await.map_err(fail)?;
         hold(&mut tx, &self.database, fence).await?;
         let quickly: bool = sqlx::query_scalar(snapshots::MAY_TRUNCATE)
@@ -258,8 +266,20 @@ pub(super) async fn hold(
     database: &Database,
     fence: &Fence,
 ) -> Result<(), Failure> {
+    ask(connection, snapshots::fence(database.area()), fence).await
+}
+
+/// Makes sure that the feed is the caller's at the moment.
+pub(super) async fn look(
+    connection: &mut PgConnection,
+    database: &Database,
+    fence: &Fence,
+) -> Result<(), Failure> {
+    ask(connection, snapshots::look_at_fence(database.area()), fence).await
+}
+
+async fn ask(connection: &mut PgConnection, sql: String, fence: &Fence) -> Result<(), Failure> {
     const HOLD: &str = "make sure that nobody took over the feed";
-    let sql = snapshots::fence(database.area());
     let query = sqlx::query(AssertSqlSafe(sql)).bind(&fence.feed.feed).bind(&fence.feed.scope);
     let row = query.bind(fence.epoch).fetch_optional(connection).await.map_err(|e| failure(HOLD, e))?;
     row.map(drop).ok_or_else(|| Failure::fenced(HOLD))

@@ -3,6 +3,12 @@
 use super::{StagingArea, quote};
 use crate::model::TableSchema;
 
+/// Whether the epoch is still the caller's. Parameters and answer as of [`fence`], which has the last word.
+#[must_use]
+pub fn look_at_fence(area: &StagingArea) -> String {
+    format!("SELECT 1 FROM {} WHERE feed = $1 AND scope = $2 AND epoch = $3", area.table("positions"))
+}
+
 /// Holds the epoch until the transaction ends: whoever takes over waits for it. Parameters: feed, scope, epoch. One row
 /// if the epoch is still the caller's.
 #[must_use]
@@ -81,6 +87,14 @@ pub fn empty(table: &str, partitioned: bool, quickly: bool) -> String {
     let verb = if quickly { "TRUNCATE" } else { "DELETE FROM" };
     format!("{verb} {}", alone(table, partitioned))
 }
+
+/// Ends other sessions of ours that copy into a table. Parameters: the quoted name of the table, our application's name.
+pub const END_COPIES: &str = "\
+SELECT pg_terminate_backend(a.pid, 5000) FROM pg_stat_activity a WHERE a.pid <> pg_backend_pid() \
+AND a.application_name = $2 AND a.query LIKE 'COPY %' AND a.usename = current_user AND EXISTS (SELECT 1 FROM pg_locks l \
+WHERE l.pid = a.pid AND l.locktype = 'relation' AND l.granted AND l.mode = 'RowExclusiveLock' \
+AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) \
+AND l.relation = $1::text::regclass)";
 
 /// What the text of some types depends on, set as at the source, until the transaction ends.
 pub const INPUT_SETTINGS: &str = "SET LOCAL lc_monetary = 'C'; SET LOCAL xmloption = content";
