@@ -196,11 +196,9 @@ impl PublicationSet {
             for (table, was) in &before {
                 match after.get(table) {
                     None => alarm(publication, PublicationChange::TableRemoved(table.clone())),
-                    Some(is) => {
-                        for change in table_changes(table, was, is, all_tables) {
-                            alarm(publication, change);
-                        }
-                    }
+                    Some(is) => table_changes(table, was, is, all_tables)
+                        .into_iter()
+                        .for_each(|change| alarm(publication, change)),
                 }
             }
             // A table that is made under a publication of all tables is sent from its first row on.
