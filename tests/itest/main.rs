@@ -42,6 +42,7 @@ mod pglogical_guards;
 mod pglogical_large;
 mod pglogical_preflight;
 mod pglogical_snapshot;
+mod pglogical_preflight_program;
 mod pglogical_snapshot_exact;
 mod pglogical_types;
 mod pgoutput;
@@ -104,6 +105,7 @@ fn main() -> ExitCode {
         pglogical_snapshot_exact::all(),
         pglogical_types::all(),
         pglogical_preflight::all(),
+        pglogical_preflight_program::all(),
         service::all(),
         service_metrics::all(),
         on_both(stalls::all()),
