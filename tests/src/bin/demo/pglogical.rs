@@ -35,7 +35,7 @@ const CHECK_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Rows that are there before the migration begins, about.
-    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(i64).range(1_000..=20_000_000))]
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(i64).range(1_000..=20_000_000))]
     rows: i64,
     /// Seconds for which changes are followed, after the first copy.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(4..=3_600))]
@@ -163,12 +163,7 @@ async fn follow(
     screen: &mut Screen,
     seconds: Duration,
 ) -> Result<()> {
-    let begin = Instant::now();
-    while screen.show(shop, process, checks).await? != "streaming" {
-        ensure!(begin.elapsed() < PATIENCE, "the snapshot is not done after {PATIENCE:?}");
-        alive(process)?;
-        tokio::time::sleep(REFRESH).await;
-    }
+    until_streaming(shop, process, checks, screen).await?;
     let stop = AtomicBool::new(false);
     let changes = async {
         let done = crash(shop, process, checks, screen, seconds).await;
@@ -177,6 +172,21 @@ async fn follow(
     };
     let (changes, checked) = tokio::join!(changes, check(&shop.to, checks, &stop));
     changes.and(checked)
+}
+
+async fn until_streaming(
+    shop: &Shop,
+    process: &mut ServiceProcess,
+    checks: &Checks,
+    screen: &mut Screen,
+) -> Result<()> {
+    let begin = Instant::now();
+    while screen.show(shop, process, checks).await? != "streaming" {
+        ensure!(begin.elapsed() < PATIENCE, "cdc-pglogical does not stream after {PATIENCE:?}");
+        alive(process)?;
+        tokio::time::sleep(REFRESH).await;
+    }
+    Ok(())
 }
 
 async fn crash(
@@ -191,8 +201,12 @@ async fn crash(
     screen.lost();
     process.kill9().await?;
     tokio::time::sleep(DOWN).await;
-    println!("... and it is started again. It goes on where the target says it was.\n");
+    println!(
+        "... and it is started again. It stands by until the dead one can no longer be at work (10 s), then goes on where \
+         the target says it was.\n"
+    );
     process.start_again().await?;
+    until_streaming(shop, process, checks, screen).await?;
     watch(shop, process, checks, screen, seconds / 2).await
 }
 
@@ -205,9 +219,9 @@ async fn watch(
 ) -> Result<()> {
     let begin = Instant::now();
     while begin.elapsed() < time {
-        screen.show(shop, process, checks).await?;
-        alive(process)?;
         tokio::time::sleep(REFRESH).await;
+        alive(process)?;
+        screen.show(shop, process, checks).await?;
     }
     Ok(())
 }
@@ -311,13 +325,13 @@ impl Screen {
         let look = Look::at(process).await.unwrap_or_default();
         self.last = look.counts;
         println!(
-            "{:5.1} s   source {:>7}   {:<10} copied {:>7.0}   applied {:>7.0}   lag {:>5.1} s   checks {} ({} broken)",
+            "{:5.1} s   source {:>7}   {:<10} copied {:>7.0}   applied {:>7.0}   lag {:>7}   checks {} ({} broken)",
             self.begin.elapsed().as_secs_f64(),
             shop.committed.load(Ordering::Relaxed),
             look.phase,
             self.before[0] + self.last[0],
             self.before[1] + self.last[1],
-            look.lag,
+            look.lag.map_or_else(|| "-".to_owned(), |lag| format!("{lag:.1} s")),
             checks.done.load(Ordering::Relaxed),
             checks.broken.load(Ordering::Relaxed),
         );
@@ -329,12 +343,13 @@ impl Screen {
 struct Look {
     phase: String,
     counts: [f64; 2],
-    lag: f64,
+    /// Seconds; known while it streams.
+    lag: Option<f64>,
 }
 
 impl Default for Look {
     fn default() -> Look {
-        Look { phase: "starting".to_owned(), counts: [0.0; 2], lag: 0.0 }
+        Look { phase: "starting".to_owned(), counts: [0.0; 2], lag: None }
     }
 }
 
@@ -345,10 +360,11 @@ impl Look {
         let (status, body) = client.get("/_/readyz").await?;
         ensure!(status == StatusCode::OK || status == StatusCode::SERVICE_UNAVAILABLE, "{status}");
         let state: Value = serde_json::from_slice(&body)?;
+        let phase = state["phase"].as_str().context("no phase")?.to_owned();
         Ok(Look {
-            phase: state["phase"].as_str().context("no phase")?.to_owned(),
             counts: [varz.sum("snapshot_rows_total"), varz.sum("flow_changes_total")],
-            lag: state["lag_seconds"].as_f64().unwrap_or(0.0),
+            lag: state["lag_seconds"].as_f64().filter(|_| phase == "streaming"),
+            phase,
         })
     }
 }
