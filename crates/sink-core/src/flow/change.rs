@@ -30,6 +30,9 @@ impl fmt::Debug for Value<'_> {
     }
 }
 
+/// Room made for a value before it is known, in bytes.
+const USUAL_BYTES: usize = 12;
+
 /// Where a value ends in the text of its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Field {
@@ -53,7 +56,11 @@ impl fmt::Debug for Row {
 
 impl<'a> FromIterator<Value<'a>> for Row {
     fn from_iter<I: IntoIterator<Item = Value<'a>>>(values: I) -> Self {
-        let mut row = Self::default();
+        let values = values.into_iter();
+        // Most rows then take one allocation for their text and one for its ends.
+        let fields = values.size_hint().1.unwrap_or(0);
+        let mut row =
+            Self { text: String::with_capacity(fields * USUAL_BYTES), fields: Vec::with_capacity(fields) };
         for value in values {
             let field = match value {
                 Value::Absent => Field::Absent,

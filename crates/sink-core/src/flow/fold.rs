@@ -82,6 +82,8 @@ pub struct Folder {
     stage: usize,
     tables: Vec<Table>,
     places: HashMap<TableId, usize>,
+    /// Place of the table of the newest change.
+    latest: usize,
     changes: usize,
     bytes: usize,
     skipped: u64,
@@ -172,15 +174,23 @@ impl Folder {
     }
 
     fn table(&mut self, schema: &Arc<TableSchema>) -> &mut Table {
-        let place = *self.places.entry(schema.id.clone()).or_insert_with(|| {
-            let ordered = is_ordered(schema).then(Ordered::default);
-            let table = Table { table: Arc::clone(schema), emptied: false, rows: HashMap::new(), ordered };
-            self.tables.push(table);
-            self.tables.len() - 1
-        });
-        let table = &mut self.tables[place];
-        assert!(Arc::ptr_eq(&table.table, schema) || table.table == *schema, "{} has two schemas", schema.id);
-        table
+        // Changes of one table mostly follow one another; its name is not looked up for each.
+        let same = self.tables.get(self.latest).is_some_and(|table| Arc::ptr_eq(&table.table, schema));
+        if !same {
+            self.latest = self.place(schema);
+        }
+        &mut self.tables[self.latest]
+    }
+
+    fn place(&mut self, schema: &Arc<TableSchema>) -> usize {
+        if let Some(place) = self.places.get(&schema.id) {
+            assert!(self.tables[*place].table == *schema, "{} has two schemas", schema.id);
+            return *place;
+        }
+        self.places.insert(schema.id.clone(), self.tables.len());
+        let ordered = is_ordered(schema).then(Ordered::default);
+        self.tables.push(Table { table: Arc::clone(schema), emptied: false, rows: HashMap::new(), ordered });
+        self.tables.len() - 1
     }
 }
 
