@@ -41,9 +41,10 @@ mod pglogical_crashes;
 mod pglogical_guards;
 mod pglogical_large;
 mod pglogical_preflight;
-mod pglogical_snapshot;
 mod pglogical_preflight_program;
+mod pglogical_snapshot;
 mod pglogical_snapshot_exact;
+mod pglogical_tables;
 mod pglogical_types;
 mod pgoutput;
 mod pgoutput_session;
@@ -103,6 +104,7 @@ fn main() -> ExitCode {
         pglogical_catalog::all(),
         pglogical_snapshot::all(),
         pglogical_snapshot_exact::all(),
+        pglogical_tables::all(),
         pglogical_types::all(),
         pglogical_preflight::all(),
         pglogical_preflight_program::all(),

@@ -7,12 +7,14 @@
 //! * [`Poller`]: reads invariants and whole snapshots on a connection of its own, throughout a run;
 //! * [`replication`]: a PostgreSQL source, and its stream in words;
 //! * [`pair`]: a PostgreSQL source, a target, and `cdc-pglogical` between them;
+//! * [`made`]: tables that the program makes, and what the catalogues say of them;
 //! * [`preflight`]: what preflight says of such a pair, and whether its statements mend it;
 //! * [`bank`]: writers at such a source, and a reader that knows every state the source had;
 //! * [`watch`]: what a running `cdc-pglogical` says of itself.
 
 pub(crate) mod bank;
 mod driver;
+pub(crate) mod made;
 pub(crate) mod pair;
 mod poller;
 pub(crate) mod preflight;
