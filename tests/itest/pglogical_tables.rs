@@ -10,11 +10,12 @@ use source_pglogical::snapshot::{Settings, table_definitions};
 use tests::harness::database::Database;
 use tests::harness::process::ServiceProcess;
 use tests::harness::runner::{Ctx, Need, Scenario, scenario};
+use tests::harness::wait;
 
 use crate::flow_positions::connect;
 use crate::pglogical_types::{USERS_TYPES, all_values};
 use crate::support::made::{command, pair, run, same, script, stop};
-use crate::support::pair::Pair;
+use crate::support::pair::{CATCH_UP, Pair};
 use crate::support::replication::{self, LIMIT};
 
 const BOTH: &[Need] = &[Need::Postgres, Need::PostgresBinaries];
@@ -144,6 +145,14 @@ async fn with_copy(ctx: Ctx) -> Result<()> {
     ensure!(planned.contains("CREATE TABLE \"public\".\"things\""), "the dry run shows {planned}");
     let service = pair.service().args(["--createTables", "--snapshotMode", "initial"]);
     let process = ServiceProcess::start(service, pair.folder()).await?;
+    // A position alone says nothing yet: it is that of the slot while tables are copied.
+    let left = "SELECT count(*) FROM _cdc_sink.created_tables WHERE NOT finished";
+    wait::eventually(CATCH_UP, "the second phase of all tables", async || {
+        let left: i64 = sqlx::query_scalar(left).fetch_one(&mut pair.target.connect().await?).await?;
+        ensure!(left == 0, "{left} tables are unfinished");
+        Ok::<_, anyhow::Error>(())
+    })
+    .await?;
     pair.origin.execute("INSERT INTO p VALUES (3, '2016-01-01', 'c', 1); UPDATE hens SET id = id").await?;
     pair.caught_up().await?;
     let tables =
