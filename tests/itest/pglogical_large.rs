@@ -36,11 +36,11 @@ pub(crate) fn all() -> Vec<Scenario> {
 
 /// Little may be in flight, so that a transaction of some megabytes takes many statements.
 fn in_parts(service: Service) -> Service {
-    service.args(["--bytesInFlight", "262144"])
+    service.args(["--bytesInFlight", "65536"])
 }
 
 async fn large(ctx: Ctx) -> Result<()> {
-    let rows = if ctx.is_long() { 5_000_000 } else { 200_000 };
+    let rows = if ctx.is_long() { 5_000_000 } else { 100_000 };
     let pair = Pair::start(&ctx, TABLE).await?;
     pair.publish("FOR ALL TABLES").await?;
     let mut process = pair.run().await?;
@@ -88,7 +88,7 @@ async fn interrupted(ctx: Ctx) -> Result<()> {
     let target = server.create_database("interrupted").await?;
     let pair = Pair::start_with(&ctx, replication::server().await?, target, TABLE).await?;
     pair.publish("FOR ALL TABLES").await?;
-    pair.origin.execute("INSERT INTO t SELECT i, repeat('x', 100) FROM generate_series(1, 60000) i").await?;
+    pair.origin.execute("INSERT INTO t SELECT i, repeat('x', 100) FROM generate_series(1, 30000) i").await?;
     let mut process = ServiceProcess::start(in_parts(pair.service()), ctx.folder()).await?;
     let nothing = async || -> Result<()> {
         let mut target = pair.target.connect().await?;

@@ -261,7 +261,14 @@ impl PostgresServer {
         // Recovery from an archive that holds nothing ends at the end of the log, and begins a timeline.
         std::fs::write(self.data().join("recovery.signal"), "").context("cannot ask for recovery")?;
         self.set("restore_command", "false");
-        self.start_again().await
+        self.start_again().await?;
+        let mut connection = PgConnection::connect(&self.url("postgres")).await?;
+        wait::eventually(START_DEADLINE, "the new timeline", async || -> Result<()> {
+            let recovers: bool =
+                sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(&mut connection).await?;
+            if recovers { bail!("still in recovery") } else { Ok(()) }
+        })
+        .await
     }
 
     /// Where it listens.

@@ -54,6 +54,11 @@ impl Batch {
         self.alone = transactions;
     }
 
+    /// Transactions are written one by one.
+    pub(super) fn is_alone(&self) -> bool {
+        self.alone > 0
+    }
+
     pub(super) fn begin(&mut self) {
         self.inside = true;
     }

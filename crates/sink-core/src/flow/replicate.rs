@@ -99,6 +99,7 @@ pub(super) struct Replication<S> {
     answer: bool,
     /// What is written last ends with a transaction, and where.
     boundary: Option<Boundary>,
+    care: Care,
 }
 
 /// The end of a transaction to which the target has been written.
@@ -112,6 +113,17 @@ struct Boundary {
 fn age(micros: Option<i64>) -> Duration {
     let Some(micros) = micros.and_then(|micros| u64::try_from(micros).ok()) else { return Duration::MAX };
     SystemClock.wall().saturating_sub(Duration::from_micros(micros))
+}
+
+/// What is known of a transaction that the target has refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Care {
+    /// There is none.
+    None,
+    /// It was one of a batch. Those before it need not wait for it.
+    Narrowing,
+    /// It is the next one.
+    Narrowed,
 }
 
 /// Why reading stopped for the moment.
@@ -155,12 +167,16 @@ impl<S: ChangeStream> Replication<S> {
             asked: false,
             answer: false,
             boundary: Some(Boundary { past_opening: false }),
+            care: Care::None,
         }
     }
 
-    /// Writes the next transactions one by one, as one of them was refused: as many as a batch may hold.
-    pub(super) fn one_by_one(mut self) -> Self {
-        self.batch.set_alone(self.config.limits.changes.saturating_mul(2));
+    /// After a refusal, writes transactions one by one: as many as a batch may hold.
+    pub(super) fn with_care(mut self, care: Care) -> Self {
+        if care != Care::None {
+            self.batch.set_alone(self.config.limits.changes.saturating_mul(2));
+        }
+        self.care = care;
         self
     }
 
@@ -301,6 +317,10 @@ impl<S: ChangeStream> Replication<S> {
     async fn written(&mut self, done: Done) -> Result<(), Broken> {
         self.status.written(&done);
         if done.moved {
+            let narrowing = self.care == Care::Narrowing && self.batch.is_alone() && done.transactions > 0;
+            if !narrowing {
+                self.status.recovered();
+            }
             self.stored_at = Instant::now();
             self.asked = false;
             self.status.stored(self.writer.position());

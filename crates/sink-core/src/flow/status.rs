@@ -137,11 +137,15 @@ impl FlowStatus {
         self.lock().position = Some(position.clone());
     }
 
-    pub(super) fn written(&self, done: &Done) {
-        if done.moved && self.state().phase == Phase::Stalled {
+    /// What the target had refused is behind.
+    pub(super) fn recovered(&self) {
+        if self.state().phase == Phase::Stalled {
             tracing::info!(feed = %self.feed, "the target takes changes again");
             self.set_phase(Phase::Streaming);
         }
+    }
+
+    pub(super) fn written(&self, done: &Done) {
         let mut state = self.lock();
         state.transactions += done.transactions;
         state.changes += done.changes;

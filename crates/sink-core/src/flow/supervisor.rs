@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::position::{FeedName, Stored};
-use super::replicate::{Broken, FlowConfig, Replication};
+use super::replicate::{Broken, Care, FlowConfig, Replication};
 use super::sql::FlowApplier;
 use super::status::{FlowStatus, Phase};
 use super::stream::LogSource;
@@ -65,7 +65,7 @@ impl<S: LogSource> Supervisor<S> {
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Failure> {
         let lease = format!("feed:{}", self.feed.feed);
         let mut failures = 0_u32;
-        let mut refused = false;
+        let mut care = Care::None;
         while !stop.is_cancelled() {
             let lost = match self.leases.acquire(&lease).await {
                 Ok(Some(lost)) => lost,
@@ -84,7 +84,7 @@ impl<S: LogSource> Supervisor<S> {
             let carried = self.status.state().transactions;
             let mut changes = self.database.schema().changes();
             changes.mark_unchanged();
-            let broken = match self.attempt(&lost, &stop, refused).await {
+            let broken = match self.attempt(&lost, &stop, care).await {
                 Attempt::Stopped => break,
                 Attempt::LostLease => {
                     tracing::info!(feed = %self.feed.feed, "another process took over");
@@ -93,21 +93,16 @@ impl<S: LogSource> Supervisor<S> {
                 Attempt::Failed(broken) => broken,
             };
             failures = if self.status.state().transactions > carried { 1 } else { failures + 1 };
-            refused = is_refusal(&broken);
+            care = self.care_after(care, &broken);
             self.after(broken, failures, &mut changes, &stop).await?;
         }
         Ok(())
     }
 
     /// One connection to the source, from beginning to end.
-    async fn attempt(
-        &mut self,
-        lost: &CancellationToken,
-        stop: &CancellationToken,
-        one_by_one: bool,
-    ) -> Attempt {
+    async fn attempt(&mut self, lost: &CancellationToken, stop: &CancellationToken, care: Care) -> Attempt {
         let ending = stop.child_token();
-        let carry = self.carry(&ending, one_by_one);
+        let carry = self.carry(&ending, care);
         tokio::pin!(carry);
         let result = tokio::select! {
             result = &mut carry => result,
@@ -132,7 +127,7 @@ impl<S: LogSource> Supervisor<S> {
         }
     }
 
-    async fn carry(&mut self, stop: &CancellationToken, one_by_one: bool) -> Result<(), Broken> {
+    async fn carry(&mut self, stop: &CancellationToken, care: Care) -> Result<(), Broken> {
         let prepared = stop.run_until_cancelled(self.open()).await;
         let Some((stream, stored)) = prepared.transpose()? else { return Ok(()) };
         tracing::info!(
@@ -145,8 +140,7 @@ impl<S: LogSource> Supervisor<S> {
         let tables = Tables::new(Arc::clone(&self.database));
         let status = Arc::clone(&self.status);
         let replication = Replication::new(stream, (writer, &stored), tables, self.config, status);
-        let replication = if one_by_one { replication.one_by_one() } else { replication };
-        Box::pin(replication.run(stop)).await
+        Box::pin(replication.with_care(care).run(stop)).await
     }
 
     /// Takes over the position and opens the stream there.
@@ -193,6 +187,17 @@ impl<S: LogSource> Supervisor<S> {
         Ok(())
     }
 
+    fn care_after(&self, care: Care, broken: &Broken) -> Care {
+        match (broken, care) {
+            (Broken::Target(failure), Care::None) if is_lasting(failure) => Care::Narrowing,
+            (Broken::Target(failure), Care::Narrowing | Care::Narrowed) if is_lasting(failure) => {
+                Care::Narrowed
+            }
+            (Broken::Source(_) | Broken::Target(_), _) if self.status.state().phase == Phase::Stalled => care,
+            (Broken::Source(_) | Broken::Target(_), _) => Care::None,
+        }
+    }
+
     fn stalled(&self, failure: &Failure) {
         let problem = chain(failure);
         if self.status.state().problem.as_deref() != Some(problem.as_str()) {
@@ -230,13 +235,6 @@ fn is_lasting(failure: &Failure) -> bool {
     match failure.disposition() {
         Disposition::Halt | Disposition::Defer => true,
         Disposition::Retry | Disposition::Fenced => false,
-    }
-}
-
-fn is_refusal(broken: &Broken) -> bool {
-    match broken {
-        Broken::Source(_) => false,
-        Broken::Target(failure) => is_lasting(failure),
     }
 }
 
