@@ -548,7 +548,7 @@ async fn histories(ctx: Ctx, seed: u64) -> Result<()> {
         }
     }
     ensure!(did.len() == 4 && did.values().all(|count| *count > 10), "{did:?}");
-    ensure!(batch.at > 10 && batch.folder.skipped() == 0, "{} batches", batch.at);
+    ensure!(batch.at > 5 && batch.folder.skipped() == 0, "{} batches", batch.at);
     Ok(())
 }
 

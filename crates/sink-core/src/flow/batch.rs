@@ -68,6 +68,11 @@ impl Batch {
         self.folder.push(binding, change);
     }
 
+    /// See [`Folder::fits`].
+    pub(super) fn fits(&self, binding: &Binding) -> bool {
+        self.folder.fits(binding.table())
+    }
+
     pub(super) fn commit(&mut self, at_micros: i64, now: Instant) {
         self.inside = false;
         self.transactions += 1;

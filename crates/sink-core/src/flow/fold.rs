@@ -152,6 +152,12 @@ impl Folder {
         self.skipped += u64::from(skipped);
     }
 
+    /// Whether changes of a table can be added: a batch holds one version of its schema.
+    pub(super) fn fits(&self, schema: &Arc<TableSchema>) -> bool {
+        let held = self.places.get(&schema.id).map(|place| &self.tables[*place].table);
+        held.is_none_or(|held| Arc::ptr_eq(held, schema) || held == schema)
+    }
+
     /// Everything collected, and an empty batch in its place.
     #[must_use]
     pub fn take(&mut self) -> Vec<TableNet> {

@@ -360,9 +360,11 @@ impl<S: ChangeStream> Replication<S> {
         // A batch holds one version of the target.
         let known = !self.tables.are_outdated() || self.batch.is_empty();
         match self.tables.bind_known(&table).filter(|_| known) {
-            Some(Ok(binding)) => self.stream.bind(number, binding).map_err(Broken::Target),
+            Some(Ok(binding)) if self.batch.fits(&binding) => {
+                self.stream.bind(number, binding).map_err(Broken::Target)
+            }
             // The target may have changed; what is bound to its former state is written first.
-            Some(Err(_)) | None => {
+            Some(Ok(_) | Err(_)) | None => {
                 self.unbound = Some((number, table));
                 Ok(())
             }

@@ -14,7 +14,7 @@ use super::{Advance, TableNet};
 use crate::failure::{Disposition, Failure};
 use crate::metrics;
 use crate::target::dialect::positions::{self, ADVANCE_PARAMS};
-use crate::target::dialect::postgres::changes::{self, Array};
+use crate::target::dialect::postgres::changes::{self, Array, Form};
 use crate::target::pool::Connection;
 use crate::target::pool::failure;
 use crate::target::{Database, Product};
@@ -27,6 +27,9 @@ const APPLY: &str = "apply changes of a log";
 /// Most connections that wait for the next batch instead of going back to the pool, which asks the server before it hands
 /// one out.
 const MAX_HELD: usize = 16;
+/// How long new rows are written with care after one of them was there already: some work was done before its position
+/// was stored, or a row was removed and inserted again.
+const CARE: Duration = Duration::from_secs(30);
 /// They go back after this time, so that a failover or a changed role setting takes effect.
 const HELD_LIFETIME: Duration = Duration::from_secs(5 * 60);
 
@@ -48,6 +51,8 @@ pub struct FlowApplier {
     database: Arc<Database>,
     positions: PositionStore,
     held: Mutex<Vec<Held>>,
+    /// Until then rows that the source calls new may be there.
+    upserts_until: Mutex<Option<Instant>>,
 }
 
 /// A connection between two batches, in no transaction.
@@ -72,7 +77,7 @@ impl FlowApplier {
             return Err(Failure::new(Disposition::Halt, APPLY, reason));
         }
         let positions = PositionStore::new(Arc::clone(&database));
-        Ok(Self { positions, database, held: Mutex::default() })
+        Ok(Self { positions, database, held: Mutex::default(), upserts_until: Mutex::default() })
     }
 
     /// The positions that this moves.
@@ -105,11 +110,10 @@ impl FlowApplier {
     /// the target refuses the rows, and nothing was written.
     pub async fn apply(&self, nets: &[TableNet], advance: Advance<'_>) -> Result<Written, Failure> {
         let mut held = self.connection().await?;
-        let mut result = if has_stages(nets) {
-            self.write_stages(&mut held.connection, nets, advance, false).await
-        } else {
-            self.write_at_once(&mut held.connection, nets, advance).await
-        };
+        let mut result = self.write_whole(&mut held.connection, nets, advance).await;
+        if self.was_there_already(&result) {
+            result = self.write_whole(&mut held.connection, nets, advance).await;
+        }
         if result.as_ref().is_err_and(|e| e.sqlstate() == Some(UNIQUE_VIOLATION)) {
             match self.write_stages(&mut held.connection, nets, advance, true).await {
                 // That the target refuses this as well says no more than its first answer.
@@ -132,6 +136,23 @@ impl FlowApplier {
         Ok(Written::default())
     }
 
+    fn is_plain(&self) -> bool {
+        let until = self.upserts_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_none_or(|until| Instant::now() >= until)
+    }
+
+    /// Whether it may have failed only because a new row was there already. From here on such rows take the place of what
+    /// is there, for a while.
+    fn was_there_already<T>(&self, result: &Result<T, Failure>) -> bool {
+        let refused =
+            result.as_ref().is_err_and(|e| e.sqlstate() == Some(UNIQUE_VIOLATION)) && self.is_plain();
+        if refused {
+            let mut until = self.upserts_until.lock().unwrap_or_else(PoisonError::into_inner);
+            *until = Some(Instant::now() + CARE);
+        }
+        refused
+    }
+
     /// Begins a transaction for changes that are too many for one statement. It holds the position's row, so that nobody
     /// takes over while it is open.
     ///
@@ -148,7 +169,10 @@ impl FlowApplier {
         // From here on, whatever happens to us ends the transaction: the connection is closed, not kept.
         held.connection.close_on_drop();
         let connection = &mut held.connection;
-        sqlx::raw_sql("BEGIN").execute(&mut **connection).await.map_err(fail)?;
+        sqlx::raw_sql("BEGIN; SET CONSTRAINTS ALL DEFERRED")
+            .execute(&mut **connection)
+            .await
+            .map_err(fail)?;
         let lock = sqlx::query(AssertSqlSafe(positions::lock(self.database.area())));
         let lock = lock.bind(&feed.feed).bind(&feed.scope).bind(from.as_str()).bind(epoch);
         let locked = lock.fetch_optional(&mut **connection).await.map_err(fail)?;
@@ -165,11 +189,15 @@ impl FlowApplier {
     pub async fn part(&self, tx: &mut OpenTransaction, nets: &[TableNet]) -> Result<Written, Failure> {
         let fail = |e: sqlx::Error| failure(APPLY, e).in_database(self.database.name());
         let connection = &mut tx.held.connection;
-        let unique = nets.iter().any(|net| !net.table.unique_keys.is_empty());
+        let unique = self.is_plain() || nets.iter().any(|net| !net.table.unique_keys.is_empty());
         if unique {
             sqlx::raw_sql("SAVEPOINT part").execute(&mut **connection).await.map_err(fail)?;
         }
         let mut result = self.write_in(connection, nets, false).await;
+        if self.was_there_already(&result) {
+            sqlx::raw_sql("ROLLBACK TO SAVEPOINT part").execute(&mut **connection).await.map_err(fail)?;
+            result = self.write_in(connection, nets, false).await;
+        }
         if unique && result.as_ref().is_err_and(|e| e.sqlstate() == Some(UNIQUE_VIOLATION)) {
             sqlx::raw_sql("ROLLBACK TO SAVEPOINT part").execute(&mut **connection).await.map_err(fail)?;
             result = self.write_in(connection, nets, true).await;
@@ -283,6 +311,20 @@ impl FlowApplier {
         Ok(written)
     }
 
+    /// In one statement, if that can be.
+    async fn write_whole(
+        &self,
+        connection: &mut PgConnection,
+        nets: &[TableNet],
+        advance: Advance<'_>,
+    ) -> Result<Option<Written>, Failure> {
+        if has_stages(nets) {
+            self.write_stages(connection, nets, advance, false).await
+        } else {
+            self.write_at_once(connection, nets, advance).await
+        }
+    }
+
     /// All in one statement.
     async fn write_at_once(
         &self,
@@ -290,7 +332,8 @@ impl FlowApplier {
         nets: &[TableNet],
         advance: Advance<'_>,
     ) -> Result<Option<Written>, Failure> {
-        let statement = changes::statement(self.database.area(), nets, true);
+        let form = Form { fence: true, plain: self.is_plain() };
+        let statement = changes::statement(self.database.area(), nets, form);
         let arrays = checked(statement.arrays, ADVANCE_PARAMS)?;
         let query = bind_advance(sqlx::query(AssertSqlSafe(statement.sql)), advance);
         answer(bound(query, arrays).fetch_one(connection).await)
@@ -329,7 +372,8 @@ impl FlowApplier {
                 let query = bound(sqlx::query(AssertSqlSafe(clear.sql)), checked(clear.arrays, 0)?);
                 query.execute(&mut *connection).await.map_err(|e| failure(APPLY, e))?;
             }
-            let statement = changes::statement(self.database.area(), stage, false);
+            let form = Form { fence: false, plain: self.is_plain() && !clear };
+            let statement = changes::statement(self.database.area(), stage, form);
             let query = sqlx::query(AssertSqlSafe(statement.sql));
             let row = bound(query, checked(statement.arrays, 0)?).fetch_one(&mut *connection).await;
             written.extend(answer(row)?.unwrap_or_default());
@@ -392,6 +436,10 @@ fn bound<'q>(
 ) -> Query<'q, Postgres, PgArguments> {
     arrays.into_iter().fold(query, |query, array| match array {
         Array::Values(values) => query.bind(values),
+        Array::Int2(values) => query.bind(values),
+        Array::Int4(values) => query.bind(values),
+        Array::Int8(values) => query.bind(values),
+        Array::Bool(values) => query.bind(values),
         Array::Labels(labels) => query.bind(labels),
     })
 }

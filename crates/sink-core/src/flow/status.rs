@@ -50,6 +50,8 @@ pub struct FlowState {
     pub apart: bool,
     /// Something was received that the target does not have.
     pub outstanding: bool,
+    /// When the target last had everything that was received, by our clock, since 1970.
+    pub current_at: Duration,
     /// Transactions since the process started.
     pub transactions: u64,
     /// Changes since the process started.
@@ -75,6 +77,7 @@ impl FlowStatus {
             committed_at_micros: None,
             apart: false,
             outstanding: false,
+            current_at: Duration::ZERO,
             transactions: 0,
             changes: 0,
             problem: None,
@@ -96,7 +99,8 @@ impl FlowStatus {
         self.lock().clone()
     }
 
-    /// How far the target is behind: the age of its newest transaction while something is outstanding, else nothing.
+    /// How far the target is behind while something is outstanding: the age of its newest transaction, but no longer than
+    /// since it last had everything. Else nothing.
     #[must_use]
     pub fn lag(&self) -> Duration {
         let state = self.lock();
@@ -160,6 +164,9 @@ impl FlowStatus {
     pub(super) fn breathe(&self, outstanding: bool) {
         let mut state = self.lock();
         state.outstanding = outstanding;
+        if !outstanding {
+            state.current_at = SystemClock.wall();
+        }
         metrics::lag(&self.feed, lag(&state, SystemClock.wall()));
     }
 
@@ -173,5 +180,5 @@ fn lag(state: &FlowState, now: Duration) -> Duration {
         return Duration::ZERO;
     };
     let committed = Duration::from_micros(u64::try_from(committed).unwrap_or(0));
-    now.saturating_sub(committed)
+    now.saturating_sub(committed.max(state.current_at))
 }

@@ -1,7 +1,7 @@
 //! Statements that write the changes of a log.
 
 use sink_core::flow::{Binding, Change, Folder, Limits, Row, TableNet, Value};
-use sink_core::target::dialect::postgres::changes::{clear, statement};
+use sink_core::target::dialect::postgres::changes::{Form, clear, statement};
 
 use super::{Case, Examples};
 
@@ -51,7 +51,11 @@ impl Log<'_> {
 
     fn finish(mut self, name: &str) -> Case {
         let nets: Vec<TableNet> = self.folder.take();
-        Case { name: name.into(), statements: vec![statement(&self.examples.area, &nets, true).sql] }
+        let form = |plain| Form { fence: true, plain };
+        let write = |plain| statement(&self.examples.area, &nets, form(plain)).sql;
+        let mut statements = vec![write(false)];
+        statements.extend(Some(write(true)).filter(|plain| *plain != statements[0]));
+        Case { name: name.into(), statements }
     }
 }
 
@@ -59,7 +63,7 @@ impl Log<'_> {
     fn finish_cleared(mut self, name: &str) -> Case {
         let nets: Vec<TableNet> = self.folder.take();
         let clear = clear(&nets).expect("something to clear");
-        let write = statement(&self.examples.area, &nets, false);
+        let write = statement(&self.examples.area, &nets, Form { fence: false, plain: true });
         Case { name: name.into(), statements: vec![clear.sql, write.sql] }
     }
 }

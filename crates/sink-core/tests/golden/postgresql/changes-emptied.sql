@@ -2,7 +2,8 @@ WITH fence AS (UPDATE "_cdc_sink"."positions" p
     SET position = $5, source_time = COALESCE(to_timestamp($6::int8::float8 / 1000000), p.source_time), updated_at = now()
     WHERE p.feed = $1 AND p.scope = $2 AND p.position = $3 AND p.epoch = $4 RETURNING p.epoch),
 g0 AS MATERIALIZED (SELECT u.k0::timestamp with time zone AS k0, u.k1::numeric(10,2) AS k1, u.c2::text AS c2
-    FROM fence, unnest($7::text[], $8::text[], $9::text[]) AS u(k0, k1, c2)),
+    FROM (SELECT unnest($7::text[]) AS k0, unnest($8::text[]) AS k1, unnest($9::text[]) AS c2
+    FROM fence) u),
 w1 AS (DELETE
     FROM "golden"."prices" t
     USING fence
@@ -15,5 +16,24 @@ w0 AS (INSERT INTO "golden"."prices" ("at", "amount", "note")
     FROM w1) AS freed
     ON CONFLICT ("at", "amount") DO UPDATE
     SET "at" = excluded."at", "amount" = excluded."amount", "note" = excluded."note")
+SELECT (SELECT count(*)
+    FROM fence) AS fence, ARRAY[0]::int8[] AS missing;
+
+WITH fence AS (UPDATE "_cdc_sink"."positions" p
+    SET position = $5, source_time = COALESCE(to_timestamp($6::int8::float8 / 1000000), p.source_time), updated_at = now()
+    WHERE p.feed = $1 AND p.scope = $2 AND p.position = $3 AND p.epoch = $4 RETURNING p.epoch),
+g0 AS MATERIALIZED (SELECT u.k0::timestamp with time zone AS k0, u.k1::numeric(10,2) AS k1, u.c2::text AS c2
+    FROM (SELECT unnest($7::text[]) AS k0, unnest($8::text[]) AS k1, unnest($9::text[]) AS c2
+    FROM fence) u),
+w1 AS (DELETE
+    FROM "golden"."prices" t
+    USING fence
+    WHERE true AND NOT EXISTS (SELECT 1
+    FROM g0 l
+    WHERE l.k0 = t."at" AND l.k1 = t."amount") RETURNING 1),
+w0 AS (INSERT INTO "golden"."prices" ("at", "amount", "note")
+    SELECT v.k0, v.k1, v.c2
+    FROM g0 v CROSS JOIN (SELECT count(*)
+    FROM w1) AS freed)
 SELECT (SELECT count(*)
     FROM fence) AS fence, ARRAY[0]::int8[] AS missing;

@@ -20,7 +20,7 @@ use super::steps::Counts;
 use super::{Postgres, logged};
 use crate::flow::change::{keeps_extras, kept_extras};
 use crate::flow::{Origin, Outcome, Row, TableNet, Value};
-use crate::model::TableSchema;
+use crate::model::{TableSchema, ValueClass};
 
 /// A statement with its parameters after those of [`positions::advance`]: each an array of texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,13 +33,73 @@ pub struct ChangeStatement<'a> {
     pub arrays: Vec<Array<'a>>,
 }
 
-/// A parameter: an array of texts.
+/// A parameter: an array. Numbers and truth values travel as such where the server would read them the same way; it is
+/// the dearest part of its work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Array<'a> {
-    /// Of the batch.
+    /// Texts of the batch.
     Values(Vec<Option<&'a str>>),
-    /// Of the statement.
+    /// `smallint`.
+    Int2(Vec<Option<i16>>),
+    /// `integer`.
+    Int4(Vec<Option<i32>>),
+    /// `bigint`.
+    Int8(Vec<Option<i64>>),
+    /// `boolean`.
+    Bool(Vec<Option<bool>>),
+    /// Texts of the statement.
     Labels(Vec<Option<String>>),
+}
+
+impl<'a> Array<'a> {
+    /// Values of a column, as their type if every one of them is written as that type writes it.
+    fn of(table: &TableSchema, column: usize, values: Vec<Option<&'a str>>) -> Self {
+        let schema = &table.columns[column];
+        if table.rule(column).is_some_and(|rule| rule.expression.is_some()) {
+            return Self::Values(values);
+        }
+        let typed = match (schema.class, schema.sql_type.as_str()) {
+            (ValueClass::Integer(16), "smallint") => parsed(&values).map(Self::Int2),
+            (ValueClass::Integer(32), "integer") => parsed(&values).map(Self::Int4),
+            (ValueClass::Integer(64), "bigint") => parsed(&values).map(Self::Int8),
+            (ValueClass::Bool, "boolean") => truths(&values).map(Self::Bool),
+            _ => None,
+        };
+        typed.unwrap_or(Self::Values(values))
+    }
+
+    fn sql_type(&self) -> &'static str {
+        match self {
+            Self::Values(_) | Self::Labels(_) => "text[]",
+            Self::Int2(_) => "int2[]",
+            Self::Int4(_) => "int4[]",
+            Self::Int8(_) => "int8[]",
+            Self::Bool(_) => "bool[]",
+        }
+    }
+}
+
+fn parsed<T: std::str::FromStr>(values: &[Option<&str>]) -> Option<Vec<Option<T>>> {
+    values.iter().map(|value| value.map_or(Some(None), |text| text.parse().ok().map(Some))).collect()
+}
+
+fn truths(values: &[Option<&str>]) -> Option<Vec<Option<bool>>> {
+    let truth = |text: &str| match text {
+        "t" => Some(Some(true)),
+        "f" => Some(Some(false)),
+        _ => None,
+    };
+    values.iter().map(|value| value.map_or(Some(None), truth)).collect()
+}
+
+/// What a statement begins with, and how it takes rows that the source calls new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Form {
+    /// It moves the position itself.
+    pub fence: bool,
+    /// New rows are inserted, which is a third of the work; one that is there already is an error (`23505`). Otherwise
+    /// they take the place of what is there.
+    pub plain: bool,
 }
 
 /// How rows are written. The columns given are those besides the key.
@@ -47,7 +107,9 @@ pub enum Array<'a> {
 enum Way {
     /// There is none.
     Delete,
-    /// Written whole: columns that are not given get their defaults.
+    /// Inserted: columns that are not given get their defaults.
+    Insert(Vec<usize>),
+    /// Written whole, whether there or not: columns that are not given get their defaults.
     Write(Vec<usize>),
     /// Changed: other columns stay.
     Update(Vec<usize>),
@@ -61,15 +123,16 @@ struct Member<'a> {
     row: Option<&'a Row>,
 }
 
-/// Writes the statement. Without `fence` the position has been moved earlier in the transaction, and there are no
+/// Writes the statement. Without a fence the position has been moved earlier in the transaction, and there are no
 /// parameters before the arrays.
 #[must_use]
-pub fn statement<'a>(area: &StagingArea, nets: &'a [TableNet], fence: bool) -> ChangeStatement<'a> {
-    let mut builder = if fence {
+pub fn statement<'a>(area: &StagingArea, nets: &'a [TableNet], form: Form) -> ChangeStatement<'a> {
+    let mut builder = if form.fence {
         Builder::new(&positions::advance(area), ADVANCE_PARAMS)
     } else {
         Builder::new("SELECT 1", 0)
     };
+    builder.plain = form.plain;
     let counts: Vec<Counts> = nets.iter().map(|net| builder.table(net)).collect();
     builder.finish(&counts)
 }
@@ -102,11 +165,19 @@ pub(super) struct Builder<'a> {
     pub(super) groups: usize,
     /// Parameters before the arrays.
     before: usize,
+    /// New rows are inserted.
+    plain: bool,
 }
 
 impl<'a> Builder<'a> {
     fn new(fence: &str, before: usize) -> Self {
-        Self { ctes: vec![format!("fence AS ({fence})")], arrays: Vec::new(), groups: 0, before }
+        Self {
+            ctes: vec![format!("fence AS ({fence})")],
+            arrays: Vec::new(),
+            groups: 0,
+            before,
+            plain: false,
+        }
     }
 
     fn finish(self, counts: &[Counts]) -> ChangeStatement<'a> {
@@ -141,8 +212,9 @@ impl<'a> Builder<'a> {
     }
 
     fn param(&mut self, array: Array<'a>) -> String {
+        let sql_type = array.sql_type();
         self.arrays.push(array);
-        format!("${}::text[]", self.before + self.arrays.len())
+        format!("${}::{sql_type}", self.before + self.arrays.len())
     }
 
     fn table(&mut self, net: &'a TableNet) -> Counts {
@@ -150,11 +222,14 @@ impl<'a> Builder<'a> {
             return self.ordered(net);
         }
         let (mut live, mut gone) = (Vec::new(), None);
-        for (way, members) in grouped(net) {
-            let number = self.rows(&net.table, &way, &members);
+        // Rows that are looked at once need not be kept.
+        let spares = net.emptied || !net.table.key_text_equality();
+        for (way, members) in grouped(net, self.plain) {
+            let once = !spares && matches!(way, Way::Delete | Way::Insert(_) | Way::Write(_));
+            let number = self.rows(&net.table, &way, &members, once);
             match way {
                 Way::Delete => gone = Some(number),
-                Way::Write(_) | Way::Update(_) | Way::Move(_) => live.push((number, way)),
+                Way::Insert(_) | Way::Write(_) | Way::Update(_) | Way::Move(_) => live.push((number, way)),
             }
         }
         let numbers: Vec<usize> = live.iter().map(|(number, _)| *number).collect();
@@ -166,7 +241,8 @@ impl<'a> Builder<'a> {
         for (number, way) in live {
             let (sql, counted) = match &way {
                 Way::Delete => continue,
-                Way::Write(given) => (write(&net.table, number, given, &after), false),
+                Way::Insert(given) => (write(&net.table, number, given, &after, true), false),
+                Way::Write(given) => (write(&net.table, number, given, &after, false), false),
                 Way::Update(given) => (update(&net.table, number, given, &after), true),
                 Way::Move(given) => (move_rows(&net.table, number, given, &after), true),
             };
@@ -183,7 +259,7 @@ impl<'a> Builder<'a> {
     fn clear(&mut self, net: &'a TableNet) {
         let (table, target) = (&net.table, Postgres.table(&net.table.id));
         let stand_ins = stand_ins(table);
-        let groups = grouped(net);
+        let groups = grouped(net, false);
         let sources: HashSet<&Row> = groups.values().flatten().filter_map(|member| member.from).collect();
         for (way, mut members) in groups {
             members.retain(|member| !sources.contains(member.key));
@@ -205,7 +281,7 @@ impl<'a> Builder<'a> {
                 Some(_) | None => None,
             };
             if let Some(sql) = sql(self.groups).filter(|_| !members.is_empty()) {
-                let number = self.rows(table, &Way::Delete, &members);
+                let number = self.rows(table, &Way::Delete, &members, true);
                 self.ctes.push(format!("w{number} AS ({sql})"));
             }
         }
@@ -213,7 +289,7 @@ impl<'a> Builder<'a> {
 
     /// `g<n>`: the rows of a group, as values of their types: `k<i>` of the key, `b<i>` of the key they come from, `c<i>`
     /// of the other columns.
-    fn rows(&mut self, table: &TableSchema, way: &Way, members: &[Member<'a>]) -> usize {
+    fn rows(&mut self, table: &TableSchema, way: &Way, members: &[Member<'a>], once: bool) -> usize {
         let number = self.groups;
         self.groups += 1;
         let mut wanted: Vec<(String, usize, Vec<Option<&'a str>>)> = Vec::new();
@@ -234,7 +310,7 @@ impl<'a> Builder<'a> {
         }
         let (mut names, mut casts, mut params) = (Vec::new(), Vec::new(), Vec::new());
         for (name, at, values) in wanted {
-            params.push(self.array(values));
+            params.push(self.param(Array::of(table, at, values)));
             casts.push(format!("{} AS {name}", logged::value(table, at, &format!("u.{name}"))));
             names.push(name);
         }
@@ -247,11 +323,14 @@ impl<'a> Builder<'a> {
             casts.push("u.x::jsonb AS x".into());
             names.push("x".into());
         }
+        // Sets in a select list are stepped through together; in FROM each would be stored first.
+        let sets = params.iter().zip(&names).map(|(param, name)| format!("unnest({param}) AS {name}"));
+        let sets: Vec<String> = sets.collect();
+        let kept = if once { "" } else { "MATERIALIZED " };
         self.ctes.push(format!(
-            "g{number} AS MATERIALIZED (SELECT {} FROM fence, unnest({}) AS u({}))",
+            "g{number} AS {kept}(SELECT {} FROM (SELECT {} FROM fence) u)",
             casts.join(", "),
-            params.join(", "),
-            names.join(", ")
+            sets.join(", ")
         ));
         number
     }
@@ -293,21 +372,21 @@ impl Way {
     fn given(&self) -> &[usize] {
         match self {
             Self::Delete => &[],
-            Self::Write(given) | Self::Update(given) | Self::Move(given) => given,
+            Self::Insert(given) | Self::Write(given) | Self::Update(given) | Self::Move(given) => given,
         }
     }
 
     /// Whether rows may keep some of what their extras column has.
     fn keeps(&self, table: &TableSchema) -> bool {
         match self {
-            Self::Delete | Self::Write(_) => false,
+            Self::Delete | Self::Insert(_) | Self::Write(_) => false,
             Self::Update(_) | Self::Move(_) => table.rules().is_some_and(|rules| rules.extras.is_some()),
         }
     }
 }
 
 /// The rows of a table by the way they are written, in the order of their keys.
-fn grouped(net: &TableNet) -> BTreeMap<Way, Vec<Member<'_>>> {
+fn grouped(net: &TableNet, plain: bool) -> BTreeMap<Way, Vec<Member<'_>>> {
     let mut groups: BTreeMap<Way, Vec<Member<'_>>> = BTreeMap::new();
     let others: Vec<usize> = others(&net.table).collect();
     for (key, outcome) in &net.rows {
@@ -323,6 +402,7 @@ fn grouped(net: &TableNet) -> BTreeMap<Way, Vec<Member<'_>>> {
                     // Numbers that the target gives itself cannot be changed.
                     Origin::Kept if given.iter().all(|at| net.table.columns[*at].identity_always) => continue,
                     Origin::Kept | Origin::Moved(_) if whole => (Way::Write(given), None, Some(row)),
+                    Origin::Fresh if plain => (Way::Insert(given), None, Some(row)),
                     Origin::Fresh => (Way::Write(given), None, Some(row)),
                     Origin::Kept => (Way::Update(given), None, Some(row)),
                     Origin::Moved(from) => (Way::Move(given), Some(from), Some(row)),
@@ -346,10 +426,10 @@ pub(super) fn text(row: &Row, at: usize) -> Option<&str> {
     }
 }
 
-fn write(table: &TableSchema, number: usize, given: &[usize], after: &str) -> String {
+fn write(table: &TableSchema, number: usize, given: &[usize], after: &str, plain: bool) -> String {
     let values = given.iter().map(|at| (*at, format!("v.c{at}"))).collect();
-    let defaults = others(table).filter(|at| !given.contains(at)).collect();
-    insert(table, &format!("g{number} v{after}"), values, defaults)
+    let defaults: Vec<usize> = others(table).filter(|at| !given.contains(at)).collect();
+    insert(table, &format!("g{number} v{after}"), values, (!plain).then_some(defaults))
 }
 
 fn move_rows(table: &TableSchema, number: usize, given: &[usize], after: &str) -> String {
@@ -363,31 +443,41 @@ fn move_rows(table: &TableSchema, number: usize, given: &[usize], after: &str) -
     let values = others(table).map(|at| (at, value(at))).collect();
     let target = Postgres.table(&table.id);
     let same = same_key(table, "o", "b");
-    insert(table, &format!("g{number} v JOIN {target} o ON {same}{after}"), values, Vec::new())
+    insert(table, &format!("g{number} v JOIN {target} o ON {same}{after}"), values, Some(Vec::new()))
 }
 
-fn insert(table: &TableSchema, from: &str, values: Vec<(usize, String)>, defaults: Vec<usize>) -> String {
+/// Without `defaults`, the columns that are to get theirs if the row is there already, it must not be there.
+fn insert(
+    table: &TableSchema,
+    from: &str,
+    values: Vec<(usize, String)>,
+    defaults: Option<Vec<usize>>,
+) -> String {
     let name = |at: usize| name_of(table, at);
     let settable = |at: &usize| !table.columns[*at].identity_always;
     let key = table.primary_key.iter().enumerate().map(|(part, at)| (*at, format!("v.k{part}")));
     let written: Vec<(usize, String)> = key.chain(values).collect();
-    // An equal key need not be the same text, and the new one counts.
-    let keeps_key = table.key_text_equality();
-    let sets = written.iter().map(|(at, _)| *at).filter(|at| !keeps_key || !table.primary_key.contains(at));
-    let sets = sets.filter(settable).map(|at| format!("{0} = excluded.{0}", name(at)));
-    let defaults = defaults.into_iter().filter(settable).map(|at| format!("{} = DEFAULT", name(at)));
-    let sets: Vec<String> = sets.chain(defaults).collect();
-    let action =
-        if sets.is_empty() { "DO NOTHING".into() } else { format!("DO UPDATE SET {}", sets.join(", ")) };
     let names: Vec<String> = written.iter().map(|(at, _)| name(*at)).collect();
     let overriding =
         if table.columns.iter().any(|c| c.identity_always) { " OVERRIDING SYSTEM VALUE" } else { "" };
+    let conflict = defaults.map(|defaults| {
+        // An equal key need not be the same text, and the new one counts.
+        let keeps_key = table.key_text_equality();
+        let sets =
+            written.iter().map(|(at, _)| *at).filter(|at| !keeps_key || !table.primary_key.contains(at));
+        let sets = sets.filter(settable).map(|at| format!("{0} = excluded.{0}", name(at)));
+        let defaults = defaults.into_iter().filter(settable).map(|at| format!("{} = DEFAULT", name(at)));
+        let sets: Vec<String> = sets.chain(defaults).collect();
+        let action =
+            if sets.is_empty() { "DO NOTHING".into() } else { format!("DO UPDATE SET {}", sets.join(", ")) };
+        format!(" ON CONFLICT ({}) {action}", names[..table.primary_key.len()].join(", "))
+    });
     format!(
-        "INSERT INTO {} ({}){overriding} SELECT {} FROM {from} ON CONFLICT ({}) {action}",
+        "INSERT INTO {} ({}){overriding} SELECT {} FROM {from}{}",
         Postgres.table(&table.id),
         names.join(", "),
         written.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(", "),
-        names[..table.primary_key.len()].join(", "),
+        conflict.unwrap_or_default(),
     )
 }
 
