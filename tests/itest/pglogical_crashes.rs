@@ -292,10 +292,10 @@ async fn frozen(ctx: Ctx, seed: u64) -> Result<()> {
     // The second waits for the lease, and is ready to take over.
     let mut two = ServiceProcess::start(in_parts(run.pair.service().named("two")), ctx.folder()).await?;
     let target = run.pair.target.clone();
-    for round in 0..2 {
+    for round in 0..if ctx.is_long() { 4 } else { 1 } {
         let before = run.progress().await?;
-        // In the second round, with a statement under way.
-        let held = if round == 1 { Some(hold(&target, "bulk").await?) } else { None };
+        // With a statement under way, and without.
+        let held = if round % 2 == 0 { Some(hold(&target, "bulk").await?) } else { None };
         if held.is_some() {
             run.auditor.during(blocked(&target)).await?;
         }
@@ -336,10 +336,10 @@ async fn target_restarts(ctx: Ctx, seed: u64) -> Result<()> {
     pair.publish("FOR ALL TABLES").await?;
     let process = ServiceProcess::start(in_parts(pair.service()), ctx.folder()).await?;
     let mut run = Run::begin(pair, seed);
-    for round in 0..6 {
+    for round in 0..if ctx.is_long() { 24 } else { 4 } {
         run.progress().await?;
         sleep(Duration::from_millis(run.rng.random_range(0..300))).await;
-        if round > 2 {
+        if round % 2 == 1 {
             // In the middle of a statement, most often one of a transaction that takes several.
             let held = hold(&target, "bulk").await?;
             run.auditor.during(blocked(&target)).await?;
@@ -362,7 +362,7 @@ async fn source_restarts(ctx: Ctx, seed: u64) -> Result<()> {
     let pair = start(&ctx).await?;
     let process = ServiceProcess::start(as_wholes(pair.service()), ctx.folder()).await?;
     let mut run = Run::begin(pair, seed);
-    for round in 0..6 {
+    for round in 0..if ctx.is_long() { 24 } else { 6 } {
         run.progress().await?;
         sleep(Duration::from_millis(run.rng.random_range(0..300))).await;
         match round % 3 {
