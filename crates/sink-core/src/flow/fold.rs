@@ -48,6 +48,28 @@ pub struct TableNet {
     pub steps: Vec<RowStep>,
 }
 
+impl TableNet {
+    /// The same, one step after the other.
+    #[must_use]
+    pub fn one_by_one(&self) -> Vec<Self> {
+        // A row that moves is gone from where it was at the same moment, not before.
+        let together = |one: &RowStep, next: &RowStep| match (one, next) {
+            (RowStep::Delete { key }, RowStep::Move { from, .. }) => key == from,
+            _ => false,
+        };
+        let steps = self.steps.chunk_by(together).enumerate();
+        steps
+            .map(|(at, steps)| Self {
+                table: Arc::clone(&self.table),
+                stage: self.stage,
+                emptied: self.emptied && at == 0,
+                rows: Vec::new(),
+                steps: steps.to_vec(),
+            })
+            .collect()
+    }
+}
+
 /// When a batch is large enough to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

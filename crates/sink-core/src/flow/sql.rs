@@ -358,8 +358,7 @@ impl FlowApplier {
         Ok(Some(written))
     }
 
-    /// One statement for each stage, in an open transaction. With `clear`, unique values can move between rows: those
-    /// that are given others give up theirs first.
+    /// All stages, in an open transaction. With `clear`, unique values can move between rows.
     async fn write_in(
         &self,
         connection: &mut PgConnection,
@@ -368,15 +367,62 @@ impl FlowApplier {
     ) -> Result<Written, Failure> {
         let mut written = Written::default();
         for stage in nets.chunk_by(|one, next| one.stage == next.stage) {
-            if let Some(clear) = changes::clear(stage).filter(|_| clear) {
-                let query = bound(sqlx::query(AssertSqlSafe(clear.sql)), checked(clear.arrays, 0)?);
-                query.execute(&mut *connection).await.map_err(|e| failure(APPLY, e))?;
+            let stage = if clear {
+                self.write_moving(connection, stage).await
+            } else {
+                self.write_stage(connection, stage, self.is_plain()).await
+            };
+            written.extend(stage?);
+        }
+        Ok(written)
+    }
+
+    async fn write_stage(
+        &self,
+        connection: &mut PgConnection,
+        nets: &[TableNet],
+        plain: bool,
+    ) -> Result<Written, Failure> {
+        let form = Form { fence: false, plain };
+        let statement = changes::statement(self.database.area(), nets, form);
+        let query = sqlx::query(AssertSqlSafe(statement.sql));
+        let row = bound(query, checked(statement.arrays, 0)?).fetch_one(connection).await;
+        Ok(answer(row)?.unwrap_or_default())
+    }
+
+    /// Writes a stage in which unique values move between rows. Which rows of a table with steps are written only the
+    /// target knows, so there it is one step after the other, as at the source.
+    async fn write_moving(
+        &self,
+        connection: &mut PgConnection,
+        nets: &[TableNet],
+    ) -> Result<Written, Failure> {
+        if let Some(clear) = changes::clear(nets) {
+            let query = bound(sqlx::query(AssertSqlSafe(clear.sql)), checked(clear.arrays, 0)?);
+            query.execute(&mut *connection).await.map_err(|e| failure(APPLY, e))?;
+        }
+        let moving = |net: &TableNet| !net.steps.is_empty() && !net.table.unique_keys.is_empty();
+        if !nets.iter().any(moving) {
+            return self.write_stage(connection, nets, false).await;
+        }
+        let others: Vec<TableNet> = nets.iter().filter(|net| !moving(net)).cloned().collect();
+        let done = self.write_stage(connection, &others, false).await?;
+        let mut done = done.missing.into_iter().zip(done.beaten).zip(done.late);
+        let mut written = Written::default();
+        for net in nets {
+            let mut counts = [0, 0, 0];
+            if moving(net) {
+                for step in net.one_by_one() {
+                    let done = self.write_stage(connection, &[step], false).await?;
+                    for (count, done) in counts.iter_mut().zip([done.missing, done.beaten, done.late]) {
+                        *count += done.iter().sum::<u64>();
+                    }
+                }
+            } else if let Some(((missing, beaten), late)) = done.next() {
+                counts = [missing, beaten, late];
             }
-            let form = Form { fence: false, plain: self.is_plain() && !clear };
-            let statement = changes::statement(self.database.area(), stage, form);
-            let query = sqlx::query(AssertSqlSafe(statement.sql));
-            let row = bound(query, checked(statement.arrays, 0)?).fetch_one(&mut *connection).await;
-            written.extend(answer(row)?.unwrap_or_default());
+            let [missing, beaten, late] = counts.map(|count| vec![count]);
+            written.extend(Written { missing, beaten, late });
         }
         Ok(written)
     }

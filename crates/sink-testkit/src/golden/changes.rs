@@ -19,7 +19,10 @@ impl Log<'_> {
     fn binding(&self, table: &str) -> Binding {
         let found = self.examples.tables.iter().find(|t| t.id.table.as_str() == table);
         let table = found.expect("the example exists");
-        let columns: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
+        let columns: Vec<&str> = match table.rules() {
+            Some(_) => VERSIONED.to_vec(),
+            None => table.columns.iter().map(|c| c.name.as_str()).collect(),
+        };
         Binding::new(table.clone(), &columns).expect("the example fits itself")
     }
 
@@ -68,6 +71,9 @@ impl Log<'_> {
     }
 }
 
+/// What the source has of the table with behaviours.
+const VERSIONED: [&str; 7] = ["id", "major", "minor", "at", "title", "unwanted", "more"];
+
 fn key(binding: &Binding, row: &[Value<'_>]) -> Row {
     binding.key(row).expect("the example has its key")
 }
@@ -114,6 +120,19 @@ pub(super) fn cases(examples: &Examples) -> Vec<Case> {
             .delete("products", &["5"])
             .insert("seats", &["1", "1"])
             .finish_cleared("changes-cleared"),
+        log()
+            .insert("versioned", &["1", "1", "1", "2020-01-01", "x", "-", "y"])
+            .delete("versioned", &["2"])
+            .insert("parents", &["1", "a"])
+            .finish("changes-steps"),
+        log()
+            .update("versioned", &["1", "1", "1", "2020-01-01", "-", "-", "-"])
+            .rekey("versioned", &["2"], &["3", "1", "-", "-", "x", "-", "-"])
+            .finish("changes-steps-that-go-on"),
+        log()
+            .push("versioned", |_| Change::Truncate)
+            .insert("versioned", &["1", "1", "1", "2020-01-01", "x", "-", "y"])
+            .finish("changes-steps-emptied"),
         log().update("od\"d; --", &["1", "x"]).finish("changes-odd-names"),
     ]
 }

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::flow::change::Value;
-use crate::model::ValueClass;
 use crate::model::schema::examples::{column, table};
+use crate::model::{Behaviours, ColumnRule, TableRules, ValueClass};
 
 /// Columns: the key, two that the source has, one that only the target has.
 fn binding() -> Binding {
@@ -144,6 +144,78 @@ proptest! {
         prop_assert_eq!(folder.skipped(), 0);
         target = folder.take().iter().fold(target, |target, net| at_once(&target, net));
         prop_assert_eq!(target, live);
+    }
+}
+
+/// The same table with compare-and-set, whose changes are kept as steps.
+fn versioned() -> Binding {
+    let int = ValueClass::Integer(64);
+    let columns = ["id", "a", "b", "own"].map(|name| column(name, "bigint", int)).to_vec();
+    let mut table = table("t", 1, columns);
+    let rules = TableRules {
+        columns: vec![ColumnRule::default(); 4],
+        cas: vec![1],
+        deadlines: Vec::new(),
+        extras: None,
+        ignored: Vec::new(),
+    };
+    table.behaviours = Behaviours::Configured(Arc::new(rules));
+    Binding::new(Arc::new(table), &["b", "id", "a"]).unwrap()
+}
+
+proptest! {
+    /// What a step leaves out is what the target has before the stage, and all steps are there, in order.
+    #[test]
+    fn steps_leave_out_only_what_their_stage_has_not_changed(wishes in wishes(60)) {
+        let binding = versioned();
+        let (mut live, mut folder) = (Model::new(), Folder::default());
+        let mut pushed = Vec::new();
+        for wish in &wishes {
+            if let Some(change) = possible(wish, &live, &binding) {
+                one_by_one(&mut live, &change);
+                match &change {
+                    Change::Truncate => pushed.push(None),
+                    Change::Insert { key, .. } | Change::Update { key, .. } | Change::Delete { key } => {
+                        pushed.push(Some(key.clone()));
+                    }
+                    Change::Rekey { from, to, .. } => pushed.extend([Some(from.clone()), Some(to.clone())]),
+                }
+                folder.push(&binding, change);
+            }
+        }
+        let nets = folder.take();
+        let mut found = Vec::new();
+        for (at, net) in nets.iter().enumerate() {
+            prop_assert_eq!(net.stage, at);
+            prop_assert!(net.rows.is_empty());
+            if net.emptied {
+                found.push(None);
+            }
+            let (mut touched, mut moved) = (BTreeSet::new(), BTreeSet::new());
+            for part in net.one_by_one() {
+                for step in &part.steps {
+                    let key = text(step.key(), 0);
+                    match step {
+                        RowStep::Delete { .. } => {}
+                        RowStep::Put { .. } => prop_assert!(!moved.contains(&key)),
+                        RowStep::Patch { .. } => prop_assert!(!touched.contains(&key)),
+                        RowStep::Move { from, .. } => {
+                            prop_assert!(!touched.contains(&text(from, 0)));
+                            moved.insert(key.clone());
+                        }
+                    }
+                    found.push(Some(step.key().clone()));
+                }
+                touched.extend(part.steps.iter().map(|step| text(step.key(), 0)));
+            }
+        }
+        // Of a stage, nothing is left from before the table was emptied.
+        let mut rest = pushed.into_iter();
+        for one in &found {
+            prop_assert!(rest.any(|pushed| pushed == *one));
+        }
+        let last = found.iter().rposition(Option::is_none).map_or(0, |at| at + 1);
+        prop_assert!(rest.next().is_none() && found.len() >= last);
     }
 }
 
