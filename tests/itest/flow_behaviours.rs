@@ -560,7 +560,7 @@ async fn pages(ctx: Ctx) -> Result<()> {
              CREATE TABLE versions (id int PRIMARY KEY, major int, minor int, patch int, step int); \
              CREATE TABLE late (id int PRIMARY KEY, updated_at timestamptz, step int); \
              CREATE TABLE exprs (id int8 PRIMARY KEY, value int8, twice text, did_migrate bool, city text, at timestamptz, \
-             some text, dollar text); \
+             word text, dollar text); \
              CREATE TABLE extra (id int PRIMARY KEY, name text, overflow_data jsonb); \
              CREATE TABLE ignored (id int PRIMARY KEY, name text, note text); \
              CREATE TABLE renamed (id int PRIMARY KEY, here text)"
@@ -575,7 +575,7 @@ async fn pages(ctx: Ctx) -> Result<()> {
             ("did_migrate", "expr", "true"),
             ("city", "expr", "$0::jsonb->>'city'"),
             ("at", "expr", "to_timestamp($0::float8)"),
-            ("some", "expr", "coalesce($0, 'none')"),
+            ("word", "expr", "coalesce($0, 'none')"),
             ("dollar", "expr", "'$0'"),
         ];
         configure(&ctx, schema, "exprs", &exprs).await?;
@@ -622,7 +622,7 @@ async fn played(ctx: &Ctx, log: &mut Log, single: bool) -> Result<()> {
     log.insert("late", &["2", &times[0], "1"]);
     log.delete("late", &["2"]);
     log.insert("late", &["2", &times[2], "6"]);
-    log.bind("exprs", &["id", "value", "twice", "city", "at", "some", "dollar"]).await?;
+    log.bind("exprs", &["id", "value", "twice", "city", "at", "word", "dollar"]).await?;
     log.insert("exprs", &["7", "21", "ab", r#"{"city": "Ulm"}"#, "1714979289.5", "~", "x"]);
     log.bind("extra", &["id", "name", "hat:j", "shoe:n"]).await?;
     log.insert("extra", &["1", "a", r#"{"size": 58}"#, "42"]);
