@@ -25,6 +25,7 @@ mod feeds;
 mod feeds_chaos;
 mod feeds_files;
 mod flow_behaviours;
+mod flow_behaviours_pages;
 mod flow_changes;
 mod flow_positions;
 mod golden;
@@ -84,6 +85,7 @@ fn main() -> ExitCode {
         on_both(feeds_chaos::all()),
         on_both(feeds_files::all()),
         flow_behaviours::all(),
+        flow_behaviours_pages::all(),
         flow_changes::all(),
         flow_positions::all(),
         golden::all(),

@@ -11,10 +11,13 @@
 //! * [`preflight`]: what preflight says of such a pair, and whether its statements mend it;
 //! * [`bank`]: writers at such a source, and a reader that knows every state the source had;
 //! * [`watch`]: what a running `cdc-pglogical` says of itself.
+//! * [`log`]: a log that says what the test wants, and its target;
+//! * [`bank`]: writers at such a source, and a reader that knows every state the source had.
 
 pub(crate) mod bank;
 mod driver;
 pub(crate) mod made;
+pub(crate) mod log;
 pub(crate) mod pair;
 mod poller;
 pub(crate) mod preflight;
