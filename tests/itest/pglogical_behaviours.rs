@@ -79,28 +79,7 @@ async fn shaped(ctx: Ctx) -> Result<()> {
         ],
     )
     .await?;
-    // Many changes of each row come in few batches.
-    pair.origin
-        .execute(
-            "INSERT INTO people VALUES (1, 'ann', 7, true, '{\"a\": [1]}', repeat('x', 3000), '-'), \
-             (2, 'bob', NULL, false, NULL, 'y', '-'); \
-             INSERT INTO versions SELECT i, 5, repeat('x', 3000) FROM generate_series(1, 100) i; \
-             INSERT INTO letters VALUES ('A', 1), ('B', 2), ('a', 3)",
-        )
-        .await?;
-    pair.origin
-        .execute("UPDATE people SET title = 'eve', n = 8 WHERE id = 1; UPDATE people SET id = 3 WHERE id = 2")
-        .await?;
-    for step in [4, 6, 3, 7, 7] {
-        pair.origin.execute(&format!("UPDATE versions SET v = {step} WHERE id <= 50")).await?;
-    }
-    pair.origin
-        .execute(
-            "UPDATE versions SET v = 1, doc = 'less' WHERE id = 2; UPDATE versions SET v = 9, doc = 'more' WHERE id = 3; \
-             DELETE FROM versions WHERE id = 4; INSERT INTO versions VALUES (4, 1, 'again'); \
-             DELETE FROM letters WHERE code = 'B'; UPDATE letters SET code = 'C' WHERE code = 'a'",
-        )
-        .await?;
+    work(&pair).await?;
     let mut process = pair.run().await?;
     pair.caught_up().await?;
     let x = "x".repeat(3000);
@@ -123,7 +102,41 @@ async fn shaped(ctx: Ctx) -> Result<()> {
     .await?;
     ensure!(few == ["3|9|more", "4|1|again"], "{few:?}");
 
-    // A change of the configuration holds from the next transaction on.
+    reconfigured(&pair, &mut process).await?;
+    let status = process.terminate(SOON).await?;
+    ensure!(status == Some(0), "ended with {status:?}");
+    ensure!(process.unexpected_lines(&[])?.is_empty(), "{:?}", process.unexpected_lines(&[])?);
+    Ok(())
+}
+
+/// Many changes of each row, which come in few batches.
+async fn work(pair: &Pair) -> Result<()> {
+    pair.origin
+        .execute(
+            "INSERT INTO people VALUES (1, 'ann', 7, true, '{\"a\": [1]}', repeat('x', 3000), '-'), \
+             (2, 'bob', NULL, false, NULL, 'y', '-'); \
+             INSERT INTO versions SELECT i, 5, repeat('x', 3000) FROM generate_series(1, 100) i; \
+             INSERT INTO letters VALUES ('A', 1), ('B', 2), ('a', 3)",
+        )
+        .await?;
+    pair.origin
+        .execute("UPDATE people SET title = 'eve', n = 8 WHERE id = 1; UPDATE people SET id = 3 WHERE id = 2")
+        .await?;
+    for step in [4, 6, 3, 7, 7] {
+        pair.origin.execute(&format!("UPDATE versions SET v = {step} WHERE id <= 50")).await?;
+    }
+    pair.origin
+        .execute(
+            "UPDATE versions SET v = 1, doc = 'less' WHERE id = 2; UPDATE versions SET v = 9, doc = 'more' WHERE id = 3; \
+             DELETE FROM versions WHERE id = 4; INSERT INTO versions VALUES (4, 1, 'again'); \
+             DELETE FROM letters WHERE code = 'B'; UPDATE letters SET code = 'C' WHERE code = 'a'",
+        )
+        .await?;
+    Ok(())
+}
+
+/// A change of the configuration holds from the next transaction on.
+async fn reconfigured(pair: &Pair, process: &mut ServiceProcess) -> Result<()> {
     configure(&pair.target, &[("people", "name", "expr", "lower($0)")]).await?;
     process.signal(Signal::Hup)?;
     wait::eventually(SOON, "the configuration to be in use", async || {
@@ -136,9 +149,6 @@ async fn shaped(ctx: Ctx) -> Result<()> {
         anyhow::Ok(())
     })
     .await?;
-    let status = process.terminate(SOON).await?;
-    ensure!(status == Some(0), "ended with {status:?}");
-    ensure!(process.unexpected_lines(&[])?.is_empty(), "{:?}", process.unexpected_lines(&[])?);
     Ok(())
 }
 
