@@ -10,9 +10,8 @@
 //! * [`made`]: tables that the program makes, and what the catalogues say of them;
 //! * [`preflight`]: what preflight says of such a pair, and whether its statements mend it;
 //! * [`bank`]: writers at such a source, and a reader that knows every state the source had;
-//! * [`watch`]: what a running `cdc-pglogical` says of itself.
 //! * [`log`]: a log that says what the test wants, and its target;
-//! * [`bank`]: writers at such a source, and a reader that knows every state the source had.
+//! * [`watch`]: what a running `cdc-pglogical` says of itself.
 
 pub(crate) mod bank;
 mod driver;
