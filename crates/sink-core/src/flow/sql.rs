@@ -390,6 +390,21 @@ impl FlowApplier {
         Ok(answer(row)?.unwrap_or_default())
     }
 
+    /// Answers how many rows were missing, and how many versions were beaten and late.
+    async fn write_one_by_one(
+        &self,
+        connection: &mut PgConnection,
+        net: &TableNet,
+    ) -> Result<[u64; 3], Failure> {
+        let mut counts = [0, 0, 0];
+        for step in net.one_by_one() {
+            let done = self.write_stage(connection, &[step], false).await?;
+            let done = [done.missing, done.beaten, done.late].map(|counts| counts.iter().sum::<u64>());
+            counts = std::array::from_fn(|at| counts[at] + done[at]);
+        }
+        Ok(counts)
+    }
+
     /// Writes a stage in which unique values move between rows. Which rows of a table with steps are written only the
     /// target knows, so there it is one step after the other, as at the source.
     async fn write_moving(
@@ -410,17 +425,12 @@ impl FlowApplier {
         let mut done = done.missing.into_iter().zip(done.beaten).zip(done.late);
         let mut written = Written::default();
         for net in nets {
-            let mut counts = [0, 0, 0];
-            if moving(net) {
-                for step in net.one_by_one() {
-                    let done = self.write_stage(connection, &[step], false).await?;
-                    for (count, done) in counts.iter_mut().zip([done.missing, done.beaten, done.late]) {
-                        *count += done.iter().sum::<u64>();
-                    }
-                }
-            } else if let Some(((missing, beaten), late)) = done.next() {
-                counts = [missing, beaten, late];
-            }
+            let counts = if moving(net) {
+                self.write_one_by_one(connection, net).await?
+            } else {
+                let ((missing, beaten), late) = done.next().unwrap_or_default();
+                [missing, beaten, late]
+            };
             let [missing, beaten, late] = counts.map(|count| vec![count]);
             written.extend(Written { missing, beaten, late });
         }
