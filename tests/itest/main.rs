@@ -47,6 +47,7 @@ mod pglogical_snapshot;
 mod pglogical_snapshot_exact;
 mod pglogical_tables;
 mod pglogical_types;
+mod pglogical_watch;
 mod pgoutput;
 mod pgoutput_session;
 mod pgoutput_values;
@@ -108,6 +109,7 @@ fn main() -> ExitCode {
         pglogical_snapshot_exact::all(),
         pglogical_tables::all(),
         pglogical_types::all(),
+        pglogical_watch::all(),
         pglogical_preflight::all(),
         pglogical_preflight_program::all(),
         service::all(),

@@ -90,6 +90,20 @@ pub(crate) struct SourceArgs {
         default_value = "pglogical"
     )]
     pub(crate) loop_name: String,
+
+    /// Go on although a table was taken out of the publication, or put in again, or is filtered in another way, since the
+    /// last look: for once, after the tables concerned were copied anew. Counts for the first stream that is opened.
+    #[arg(
+        long = "acceptPublicationChanges",
+        alias = "accept-publication-changes",
+        env = "CDC_ACCEPT_PUBLICATION_CHANGES",
+        default_value_t = false,
+        default_missing_value = "true",
+        num_args = 0..=1,
+        require_equals = true,
+        action = clap::ArgAction::Set
+    )]
+    pub(crate) accept_publication_changes: bool,
 }
 
 /// Tables that the target lacks.

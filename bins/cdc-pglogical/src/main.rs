@@ -9,6 +9,7 @@ mod preflight;
 mod snapshot;
 mod start;
 mod tables;
+mod watching;
 
 use std::process::ExitCode;
 
@@ -95,6 +96,8 @@ mod tests {
     #[test]
     fn every_flag_of_the_documents_is_understood_in_both_spellings() {
         for flag in [
+            "--acceptPublicationChanges",
+            "--accept-publication-changes=false",
             "--applyTimeout=30s",
             "--apply-timeout=30s",
             "--backfillWindow=1h",

@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::Failed;
 use crate::args::StartArgs;
-use crate::{observe, preflight, snapshot, tables};
+use crate::{observe, preflight, snapshot, tables, watching};
 
 /// How long a target that does not answer is waited for at start; a supervisor takes over after that.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(60);
@@ -46,6 +46,7 @@ pub(crate) async fn start(args: StartArgs, settings: &[Setting], log: LogHandle)
     telemetry::announce(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
     sink_core::metrics::describe();
     sink_core::metrics::flow::describe();
+    source_pglogical::metrics::describe();
     let target = Arc::new(connect(target, &signals.shutdown()).await?);
     tracing::info!(version = target.version(), "connected to the target");
     configure(&target).await?;
@@ -58,9 +59,14 @@ pub(crate) async fn start(args: StartArgs, settings: &[Setting], log: LogHandle)
     let operators = operators(&args, &status, &target, (metrics, settings)).await?;
     upkeep.spawn(reload(signals.reloads(), log, Arc::clone(&target)));
     let stopping = signals.shutdown();
-    let supervisor = supervisor(&args, &target, &upkeep, status, &stopping)?;
+    let guard = watching::guard(&args, &target)?;
+    let mut supervisor = supervisor(&args, &target, &upkeep, Arc::clone(&status), &stopping)?;
+    supervisor.source = supervisor.source.guarded(Arc::clone(&guard));
     let work: Work = match args.snapshot.snapshot_mode {
-        SnapshotMode::Never | SnapshotMode::Initial => Box::pin(supervisor.run(stopping.clone())),
+        SnapshotMode::Never | SnapshotMode::Initial => {
+            let (stop, grace) = (stopping.child_token(), args.shutdown.grace_period);
+            Box::pin(watching::beside(supervisor.run(stop.clone()), guard, status, stop, grace))
+        }
         SnapshotMode::Only => {
             let (leases, feed) = (Arc::clone(upkeep.leases()), args.source.loop_name.clone());
             let stopping = stopping.clone();

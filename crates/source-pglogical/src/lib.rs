@@ -39,6 +39,8 @@ pub mod preflight;
 
 pub mod watch;
 
+pub mod metrics;
+
 pub mod lsn;
 
 pub use lsn::Lsn;

@@ -96,6 +96,33 @@ impl PositionStore {
         if done.rows_affected() == 1 { Ok(()) } else { Err(Failure::fenced(SET)) }
     }
 
+    /// What the source published when it was last looked at, as JSON text of the target; `None` if it never was, or the
+    /// feed never began.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub async fn published(&self, name: &FeedName) -> Result<Option<String>, Failure> {
+        let sql = positions::published(self.database.area());
+        let query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(&name.feed).bind(&name.scope);
+        let text: Option<Option<String>> = query
+            .fetch_optional(self.database.control())
+            .await
+            .map_err(|e| failure("read what the source published", e))?;
+        Ok(text.flatten())
+    }
+
+    /// Notes what the source publishes, as JSON text.
+    ///
+    /// # Errors
+    /// `Fenced` if somebody else took over; otherwise if the statement fails.
+    pub async fn set_published(&self, name: &FeedName, epoch: i64, json: &str) -> Result<(), Failure> {
+        const SET: &str = "note what the source publishes";
+        let sql = positions::set_published(self.database.area());
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(&name.feed).bind(&name.scope).bind(epoch).bind(json);
+        let done = query.execute(self.database.control()).await.map_err(|e| failure(SET, e))?;
+        if done.rows_affected() == 1 { Ok(()) } else { Err(Failure::fenced(SET)) }
+    }
+
     /// What to answer after a step that failed with `error`, or whose fence let nothing pass. A lost answer may be the
     /// answer to a commit, so the stored position decides.
     ///

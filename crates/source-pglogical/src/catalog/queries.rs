@@ -231,6 +231,12 @@ pub(super) fn names(publications: &[String]) -> String {
     )
 }
 
+/// Numbers, out of these, of tables that exist.
+pub(super) fn still_there(tables: &[u32]) -> String {
+    let numbers: Vec<String> = tables.iter().map(ToString::to_string).collect();
+    format!("SELECT oid FROM pg_class WHERE oid IN ({})", numbers.join(", "))
+}
+
 /// One row per column in a column list: table, publication, column. No question before there were lists.
 pub(super) fn listed_columns(version: u32, publications: &[String]) -> Option<String> {
     (version >= LISTS).then(|| {

@@ -1,6 +1,6 @@
 //! Asks the questions and puts the answers together.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::fields::Fields;
@@ -225,6 +225,13 @@ impl<'a> Asking<'a> {
             names.get(&oid.0).map(|name| (oid.0, name.clone(), membership))
         };
         Ok(members.into_iter().filter_map(named).collect())
+    }
+
+    /// Which of these numbers are those of tables, whether published or not.
+    pub(crate) async fn still_there(&mut self, tables: &[u32]) -> Result<BTreeSet<u32>, CatalogError> {
+        const WHAT: &str = "tables that are not published any more";
+        let rows = self.rows(WHAT, &queries::still_there(tables)).await?;
+        rows.iter().map(|row| Fields::new(WHAT, row).parsed()).collect()
     }
 
     async fn tables(&mut self, scope: &TableScope) -> Result<TableCatalog, CatalogError> {

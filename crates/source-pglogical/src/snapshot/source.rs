@@ -1,5 +1,7 @@
 //! A slot whose tables are copied before its stream is opened.
 
+use std::sync::Arc;
+
 use sink_core::failure::Failure;
 use sink_core::flow::copy::SnapshotStore;
 use sink_core::flow::{FeedName, Identified, LogSource, Stored};
@@ -7,6 +9,7 @@ use sink_core::flow::{FeedName, Identified, LogSource, Stored};
 use super::{Snapshot, skip_before};
 use crate::feed::Feed;
 use crate::source::SlotSource;
+use crate::watch::Guard;
 
 /// What is done before the stream is opened.
 pub enum First {
@@ -26,13 +29,21 @@ pub enum First {
 pub struct SnapshotSource {
     slot: SlotSource,
     first: First,
+    guard: Option<Arc<Guard>>,
 }
 
 impl SnapshotSource {
     /// Does `first`, then streams from `slot`.
     #[must_use]
     pub fn new(slot: SlotSource, first: First) -> Self {
-        Self { slot, first }
+        Self { slot, first, guard: None }
+    }
+
+    /// Opens no stream that the guard does not admit.
+    #[must_use]
+    pub fn guarded(mut self, guard: Arc<Guard>) -> Self {
+        self.guard = Some(guard);
+        self
     }
 
     /// Copies the tables if that is to be done, and nothing else.
@@ -69,6 +80,13 @@ impl LogSource for SnapshotSource {
     }
 
     async fn open(&mut self, stored: &Stored) -> Result<Feed, Failure> {
-        self.slot.open(stored).await
+        if let Some(guard) = &self.guard {
+            guard.admit(stored.epoch).await?;
+        }
+        let opened = self.slot.open(stored).await?;
+        if let Some(guard) = &self.guard {
+            guard.opened();
+        }
+        Ok(opened)
     }
 }

@@ -89,7 +89,7 @@ fn log_tables(area: &StagingArea) -> [String; 2] {
         create(
             "positions",
             "feed text NOT NULL, scope text NOT NULL, position text NOT NULL, source_identity jsonb NOT NULL, \
-             epoch int8 NOT NULL, torn bool NOT NULL DEFAULT false, source_time timestamptz, \
+             epoch int8 NOT NULL, torn bool NOT NULL DEFAULT false, source_time timestamptz, published jsonb, \
              updated_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (feed, scope)",
         ),
         // How far the first copy of each table of a log's source is. Rows stay when it is done: changes before a table's

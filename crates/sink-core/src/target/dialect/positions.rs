@@ -57,6 +57,21 @@ pub fn set_torn(area: &StagingArea) -> String {
     format!("UPDATE {} SET torn = $4 WHERE feed = $1 AND scope = $2 AND epoch = $3", area.table("positions"))
 }
 
+/// Reads what the source published when it was last looked at; NULL if it never was. Parameters: feed, scope.
+#[must_use]
+pub fn published(area: &StagingArea) -> String {
+    format!("SELECT published::text FROM {} WHERE feed = $1 AND scope = $2", area.table("positions"))
+}
+
+/// Notes what the source publishes. Parameters: feed, scope, epoch, JSON text. One row if the epoch is the caller's.
+#[must_use]
+pub fn set_published(area: &StagingArea) -> String {
+    format!(
+        "UPDATE {} SET published = $4::jsonb WHERE feed = $1 AND scope = $2 AND epoch = $3",
+        area.table("positions")
+    )
+}
+
 /// How many parameters [`in_epoch`] takes.
 pub const IN_EPOCH_PARAMS: usize = 3;
 

@@ -22,6 +22,6 @@ CREATE TABLE IF NOT EXISTS "_cdc_sink"."public"."stalls" (target_db text NOT NUL
 
 CREATE TABLE IF NOT EXISTS "_cdc_sink"."public"."quarantine" (id uuid PRIMARY KEY, target_db text NOT NULL, target_schema text NOT NULL, target_table text NOT NULL, source_nanos int8 NOT NULL, source_logical int8 NOT NULL, key text NOT NULL, mut text NOT NULL, before text, sqlstate text, reason text NOT NULL, quarantined_at timestamptz NOT NULL DEFAULT now());
 
-CREATE TABLE IF NOT EXISTS "_cdc_sink"."public"."positions" (feed text NOT NULL, scope text NOT NULL, position text NOT NULL, source_identity jsonb NOT NULL, epoch int8 NOT NULL, torn bool NOT NULL DEFAULT false, source_time timestamptz, updated_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (feed, scope));
+CREATE TABLE IF NOT EXISTS "_cdc_sink"."public"."positions" (feed text NOT NULL, scope text NOT NULL, position text NOT NULL, source_identity jsonb NOT NULL, epoch int8 NOT NULL, torn bool NOT NULL DEFAULT false, source_time timestamptz, published jsonb, updated_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (feed, scope));
 
 CREATE TABLE IF NOT EXISTS "_cdc_sink"."public"."snapshots" (feed text NOT NULL, source_schema text NOT NULL, source_table text NOT NULL, state text NOT NULL, consistent_point text, rows int8 NOT NULL DEFAULT 0, bytes int8 NOT NULL DEFAULT 0, started_at timestamptz, finished_at timestamptz, PRIMARY KEY (feed, source_schema, source_table));
