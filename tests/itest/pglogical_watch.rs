@@ -101,7 +101,7 @@ async fn stopped(ctx: Ctx) -> Result<()> {
     pair.origin.execute("INSERT INTO b VALUES (3, 'after')").await?;
     let mut process = ServiceProcess::spawn(pair.service().named("stopped"), pair.folder())?;
     refuses(&mut process, &["table public.b", "put in again", "--acceptPublicationChanges"]).await?;
-    ensure!(fingerprint(&pair.target, "b").await? == ["(1,b)"], "it went on over the gap");
+    ensure!(fingerprint(&pair.target, "public.b").await? == ["(1,b)"], "it went on over the gap");
 
     // Copied by hand, as asked for, then told to go on.
     pair.target.execute("INSERT INTO b VALUES (2, 'unseen')").await?;
@@ -142,7 +142,7 @@ async fn harmless(ctx: Ctx) -> Result<()> {
     };
     wait::eventually(SOON, "the changes to be told and noted", told).await?;
     pair.caught_up().await?;
-    ensure!(fingerprint(&pair.target, "c").await? == ["(2)"]);
+    ensure!(fingerprint(&pair.target, "public.c").await? == ["(2)"]);
     ends_well(process).await?;
 
     // What was added is watched from then on, and what happens while nobody looks is told at the start.
