@@ -2,9 +2,11 @@
 
 use crate::transport::sql::{identifier, qualified};
 
-/// What a piece takes at the source, roughly, in bytes: some tenths of a second of work. Whoever takes over a feed waits
-/// for the pieces under way.
-const PIECE_BYTES: u64 = 32 << 20;
+/// Least and most that a piece takes at the source, roughly, in bytes. Between two pieces both servers wait for each other
+/// and for a commit, which smaller ones would not be worth; larger ones only make long transactions.
+const PIECE_BYTES: (u64, u64) = (32 << 20, 256 << 20);
+/// Pieces per worker: those who are done early take over from those who are not.
+const SHARES: u64 = 4;
 
 /// A table with rows of its own: a published one, or a partition of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,12 +45,19 @@ impl Leaf {
         qualified(&self.schema, &self.name)
     }
 
-    /// All its pages, in pieces of about the same size, each with its share of the bytes. The last is open-ended: the size
-    /// of a file is not part of a snapshot.
+    /// All its pages, in pieces of about the same size for so many workers, each with its share of the bytes. The last is
+    /// open-ended: the size of a file is not part of a snapshot.
     #[must_use]
-    pub fn pieces(&self) -> Vec<(Pages, u64)> {
+    pub fn pieces(&self, workers: u64) -> Vec<(Pages, u64)> {
         let page_bytes = self.bytes.checked_div(self.pages).unwrap_or(0).max(1);
-        let step = (PIECE_BYTES / page_bytes).max(1);
+        let (least, most) = PIECE_BYTES;
+        // One worker alone gains nothing by sharing.
+        let piece_bytes = if workers > 1 {
+            (self.bytes / (workers.saturating_mul(SHARES))).clamp(least, most)
+        } else {
+            most
+        };
+        let step = (piece_bytes / page_bytes).max(1);
         let count = self.pages.div_ceil(step).max(1);
         let piece = |at: u64| {
             let begin = at * step;
@@ -103,7 +112,7 @@ mod tests {
     #[test]
     fn pieces_cover_every_page_once_and_the_last_all_that_follows() {
         for pages in [0, 1, 4095, 4096, 4097, 50_000] {
-            let pieces = leaf(pages, pages * 8192).pieces();
+            let pieces = leaf(pages, pages * 8192).pieces(2);
             let mut next = Some(0);
             for (piece, _) in &pieces {
                 assert_eq!(next, Some(piece.begin), "{pages}");
@@ -113,14 +122,18 @@ mod tests {
             let weight: u64 = pieces.iter().map(|(_, weight)| weight).sum();
             assert_eq!(weight, pages * 8192);
         }
-        assert_eq!(leaf(8192, 8192 * 8192).pieces().len(), 2);
+        assert_eq!(leaf(8192, 8192 * 8192).pieces(2).len(), 2);
+        assert_eq!(leaf(8192, 8192 * 8192).pieces(1).len(), 1);
+        // A gigabyte and a terabyte for two.
+        assert_eq!(leaf(1 << 17, 1 << 30).pieces(2).len(), 8);
+        assert_eq!(leaf(1 << 27, 1 << 40).pieces(2).len(), 4096);
     }
 
     #[test]
     fn long_values_make_pieces_of_fewer_pages() {
         // One page of pointers to a gigabyte, and a thousand of them.
-        assert_eq!(leaf(1, 1 << 30).pieces().len(), 1);
-        assert_eq!(leaf(1000, 1 << 30).pieces().len(), 33);
+        assert_eq!(leaf(1, 1 << 30).pieces(2).len(), 1);
+        assert_eq!(leaf(1000, 1 << 30).pieces(2).len(), 8);
     }
 
     #[test]

@@ -274,11 +274,12 @@ impl Snapshot {
         let columns: Vec<String> =
             target.source_columns().iter().map(|at| published.columns[*at].clone()).collect();
         let mut pieces = Vec::new();
+        let workers = u64::try_from(self.settings.workers).unwrap_or(u64::MAX);
         for leaf in &seen.leaves {
             let filters = published.filters.clone();
             let leaf = Arc::new(Leaf { columns: columns.clone(), filters, ..leaf.clone() });
             let piece = |(pages, weight)| (Piece { leaf: Arc::clone(&leaf), pages }, weight);
-            pieces.extend(leaf.pieces().into_iter().map(piece));
+            pieces.extend(leaf.pieces(workers).into_iter().map(piece));
         }
         let weight = pieces.iter().map(|(_, weight)| weight).sum();
         self.board.expect(table, seen.estimated_rows, weight);
