@@ -39,14 +39,19 @@ mod pglogical;
 mod pglogical_behaviours;
 mod pglogical_catalog;
 mod pglogical_crashes;
+mod pglogical_ddl;
 mod pglogical_guards;
+mod pglogical_keys;
 mod pglogical_large;
+mod pglogical_origins;
 mod pglogical_preflight;
 mod pglogical_preflight_program;
+mod pglogical_published;
 mod pglogical_snapshot;
 mod pglogical_snapshot_exact;
 mod pglogical_tables;
 mod pglogical_types;
+mod pglogical_values;
 mod pglogical_watch;
 mod pgoutput;
 mod pgoutput_session;
@@ -97,14 +102,17 @@ fn main() -> ExitCode {
         on_both(names::all()),
         operate::all(),
         pglogical::all(),
+        pglogical_catalog::all(),
         pglogical_crashes::all(),
         pglogical_behaviours::all(),
+        pglogical_ddl::all(),
         pglogical_guards::all(),
+        pglogical_keys::all(),
         pglogical_large::all(),
-        pgoutput::all(),
-        pgoutput_session::all(),
-        pgoutput_values::all(),
-        pglogical_catalog::all(),
+        pglogical_origins::all(),
+        pglogical_preflight::all(),
+        pglogical_preflight_program::all(),
+        pglogical_published::all(),
         pglogical_snapshot::all(),
         pglogical_snapshot_exact::all(),
         pglogical_tables::all(),
@@ -112,6 +120,10 @@ fn main() -> ExitCode {
         pglogical_watch::all(),
         pglogical_preflight::all(),
         pglogical_preflight_program::all(),
+        pglogical_values::all(),
+        pgoutput::all(),
+        pgoutput_session::all(),
+        pgoutput_values::all(),
         service::all(),
         service_metrics::all(),
         on_both(stalls::all()),

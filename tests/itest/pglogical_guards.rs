@@ -73,7 +73,7 @@ async fn gaps(ctx: Ctx) -> Result<()> {
     ensure!(process.terminate(SOON).await? == Some(0), "it did not end in good order");
     pair.origin.execute("INSERT INTO t VALUES (2, 'later')").await?;
 
-    let stored = pair.stored().await?;
+    let stored = pair.stored_by("pglogical").await?;
     let store = async |position: &str| {
         pair.target.execute(&format!("UPDATE _cdc_sink.positions SET position = '{position}'")).await
     };
@@ -174,7 +174,7 @@ async fn idle(ctx: Ctx) -> Result<()> {
         let moved = async || -> Result<()> {
             let at = confirmed(&mut origin, "cdc_sink").await?;
             ensure!(at >= end, "the slot is at {at}, the log at {end}");
-            ensure!(pair.stored().await? >= at, "acknowledged and not stored");
+            ensure!(pair.stored_by("pglogical").await? >= at, "acknowledged and not stored");
             Ok(())
         };
         wait::eventually(SOON, "the slot to move over what is not published", moved).await?;

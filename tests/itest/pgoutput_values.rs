@@ -86,7 +86,7 @@ pub(crate) const VALUES: &[(&str, &str, &str)] = &[
 const NULL: &str = "NULL!";
 
 /// A role whose settings spoil every text they can.
-const ROLE: &str = "
+pub(crate) const ROLE: &str = "
     CREATE ROLE odd LOGIN REPLICATION;
     ALTER ROLE odd SET datestyle = 'SQL, DMY';
     ALTER ROLE odd SET timezone = 'Asia/Tokyo';

@@ -10,6 +10,7 @@ use sink_service::feed_args::{FeedArgs, FeedTargetArgs, TruncatePolicy};
 use sink_service::secret::Secret;
 use sink_service::shutdown::ShutdownArgs;
 use sink_service::snapshot_args::SnapshotArgs;
+use source_pglogical::feed::{Leave, Origins};
 use source_pglogical::source::SlotSource;
 use source_pglogical::transport::Config;
 use url::Url;
@@ -29,6 +30,8 @@ pub(crate) struct StartArgs {
     pub(crate) target: FeedTargetArgs,
     #[command(flatten)]
     pub(crate) tables: TableArgs,
+    #[command(flatten)]
+    pub(crate) both_ways: BothWaysArgs,
     #[command(flatten)]
     pub(crate) feed: FeedArgs,
     #[command(flatten)]
@@ -137,6 +140,42 @@ pub(crate) struct TableArgs {
     pub(crate) dry_run: bool,
 }
 
+/// What keeps changes from going round where two databases follow each other.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Replication both ways")]
+pub(crate) struct BothWaysArgs {
+    /// Leave out transactions that came to the source by replication: those of these replication origins, by their
+    /// names at the source, or `any`.
+    #[arg(
+        long = "skipOrigins",
+        alias = "skip-origins",
+        env = "CDC_SKIP_ORIGINS",
+        value_name = "any|NAME,…",
+        value_delimiter = ','
+    )]
+    pub(crate) skip_origins: Vec<String>,
+
+    /// Mark what is written to a PostgreSQL target with this replication origin, so that a feed in the other direction
+    /// can leave it out; made if there is none. One process at a time can use it.
+    #[arg(
+        long = "replicationOrigin",
+        alias = "replication-origin",
+        env = "CDC_REPLICATION_ORIGIN",
+        value_name = "NAME"
+    )]
+    pub(crate) replication_origin: Option<String>,
+}
+
+impl BothWaysArgs {
+    fn origins(&self) -> Origins {
+        match &self.skip_origins[..] {
+            [] => Origins::None,
+            names if names.iter().any(|name| name == "any") => Origins::Any,
+            names => Origins::Named(names.iter().cloned().collect()),
+        }
+    }
+}
+
 impl SourceArgs {
     /// The source's connection settings.
     pub(crate) fn config(&self) -> anyhow::Result<Config> {
@@ -160,8 +199,23 @@ impl SourceArgs {
 impl StartArgs {
     pub(crate) fn source(&self) -> anyhow::Result<SlotSource> {
         let (config, publication) = (self.source.config()?, self.source.publication()?);
-        SlotSource::new(config, &self.source.slot_name, vec![publication], self.feed.standby_timeout)
-            .context("--slotName")
+        let source =
+            SlotSource::new(config, &self.source.slot_name, vec![publication], self.feed.standby_timeout);
+        // A publication of all tables has those that a feed in the other direction keeps its own books in.
+        let schemas = [self.target.staging_db.clone()].into();
+        let leave = Leave { origins: self.both_ways.origins(), schemas, ..Leave::default() };
+        Ok(source.context("--slotName")?.leaving(leave))
+    }
+
+    /// The replication origin that rows are marked with, if any.
+    pub(crate) fn replication_origin(&self) -> anyhow::Result<Option<String>> {
+        let origin = self.both_ways.replication_origin.clone();
+        if origin.is_some() && self.flow().mode != Mode::Transactional {
+            return Err(anyhow!(
+                "--replicationOrigin needs a single writer; leave out --immediate and --backfillWindow"
+            ));
+        }
+        Ok(origin)
     }
 
     /// The target, with the database of `--targetDB` in place of the one in the connection string.
@@ -204,7 +258,11 @@ impl StartArgs {
         let bytes = usize::try_from(self.feed.bytes_in_flight).unwrap_or(usize::MAX) / BATCH_SHARE;
         FlowConfig {
             mode,
-            shards: usize::try_from(self.feed.fan_shards).unwrap_or(1),
+            // Only one session can use a replication origin.
+            shards: match self.both_ways.replication_origin {
+                Some(_) => 1,
+                None => usize::try_from(self.feed.fan_shards).unwrap_or(1),
+            },
             limits: Limits { bytes, ..Limits::default() },
             apply_timeout: self.feed.apply_timeout,
             standby_timeout: self.feed.standby_timeout,

@@ -99,10 +99,12 @@ fn supervisor(
     let board = Board::new();
     let source = snapshot::source(args, target, &status, &board, stopping.clone())?;
     upkeep.spawn(snapshot::show(board, Arc::clone(&status)));
+    let origin = args.replication_origin().map_err(|e| (Exit::Usage, e))?;
+    let applier = FlowApplier::new(Arc::clone(target.home())).map_err(target_failed)?;
     Ok(Supervisor {
         source,
         database: Arc::clone(target.home()),
-        applier: Arc::new(FlowApplier::new(Arc::clone(target.home())).map_err(target_failed)?),
+        applier: Arc::new(applier.marking(origin)),
         leases: Arc::clone(upkeep.leases()),
         feed: FeedName::whole(&args.source.loop_name),
         config: args.flow(),

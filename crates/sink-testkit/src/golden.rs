@@ -131,7 +131,12 @@ pub fn tables(database: &str) -> Vec<TableSchema> {
     let odd = table(database, "od\"d; --", 1, vec![int8("I d", false), text("v'\\", true)]);
     let sku = column("sku", "character varying(128)", ValueClass::Text, false);
     let mut products = table(database, "products", 1, vec![int8("id", false), sku, int4("shelf", true)]);
-    let unique = |name: &str, at| UniqueKey { name: name.into(), columns: vec![at], nulls_equal: false };
+    let unique = |name: &str, at| UniqueKey {
+        name: name.into(),
+        columns: vec![at],
+        nulls_equal: false,
+        deferrable: false,
+    };
     products.unique_keys = vec![unique("products_shelf_key", 2), unique("products_sku_key", 1)];
     let mut seats = table(database, "seats", 1, vec![int8("id", false), int4("number", false)]);
     seats.unique_keys = vec![unique("seats_number_key", 1)];
@@ -170,8 +175,12 @@ fn versioned(database: &str) -> TableSchema {
     rules.columns[4].source = Some("title".into());
     rules.columns[4].expression = Expression::parse("upper($0) || '$0'").ok();
     let mut versioned = table(database, "versioned", 1, columns);
-    versioned.unique_keys =
-        vec![UniqueKey { name: "versioned_name_key".into(), columns: vec![4], nulls_equal: false }];
+    versioned.unique_keys = vec![UniqueKey {
+        name: "versioned_name_key".into(),
+        columns: vec![4],
+        nulls_equal: false,
+        deferrable: false,
+    }];
     versioned.behaviours = Behaviours::Configured(Arc::new(rules));
     versioned
 }

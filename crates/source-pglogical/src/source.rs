@@ -7,7 +7,7 @@ use sink_core::failure::{Disposition, Failure};
 use sink_core::flow::{Identified, LogSource, Position, Stored};
 
 use crate::Lsn;
-use crate::feed::{Feed, Leave, SkipBefore, failed};
+use crate::feed::{Catalogue, Feed, Leave, SkipBefore, failed};
 use crate::position::{SourceIdentity, SourceState, check_resume, longest_silence, status_interval};
 use crate::transport::{Config, Session, StartRequest, SystemIdentity};
 
@@ -155,7 +155,8 @@ impl LogSource for SlotSource {
         let patience = status_interval(self.status_interval, timeout);
         let request = StartRequest { slot: self.slot.clone(), from, publications: self.publications.clone() };
         let stream = session.start(&request, LIMIT).await.map_err(|e| failed(OPEN, e))?;
-        let feed = Feed::new(stream, (from, state.end_of_log), self.leave.clone(), patience);
+        let catalogue = Catalogue { config: self.config.clone(), publications: self.publications.clone() };
+        let feed = Feed::new(stream, (from, state.end_of_log), self.leave.clone(), patience, catalogue);
         Ok(feed.giving_up_after(longest_silence(timeout)))
     }
 }

@@ -15,8 +15,8 @@
 
 pub(crate) mod bank;
 mod driver;
-pub(crate) mod made;
 pub(crate) mod log;
+pub(crate) mod made;
 pub(crate) mod pair;
 mod poller;
 pub(crate) mod preflight;

@@ -64,6 +64,18 @@ impl Service {
         self
     }
 
+    /// Gives an argument that is there already another value.
+    ///
+    /// # Panics
+    ///
+    /// If it is not there.
+    #[must_use]
+    pub fn replace_flag(mut self, flag: &str, value: &str) -> Service {
+        let at = self.args.iter().position(|arg| arg == flag).expect("the flag is given");
+        value.clone_into(&mut self.args[at + 1]);
+        self
+    }
+
     /// Sets an environment variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Service {

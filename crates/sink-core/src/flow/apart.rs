@@ -14,7 +14,7 @@ use futures::future::join_all;
 use super::fold::{Origin, Outcome, TableNet};
 use super::position::FeedName;
 use super::sql::{FlowApplier, Written, has_stages};
-use crate::failure::{Disposition, Failure};
+use crate::failure::{Disposition, Failure, Place};
 
 /// Divides a batch. What has to see the table as it was before (a row that changes its key, an emptied table) or whose
 /// keys are equal without being the same text stays in one piece; so does a table whose changes are kept in order, and
@@ -44,6 +44,7 @@ fn divide(nets: Vec<TableNet>, shards: usize) -> Vec<Vec<TableNet>> {
                 emptied: false,
                 stage: net.stage,
                 steps: Vec::new(),
+                tally: Vec::new(),
             });
         }
     }
@@ -71,6 +72,11 @@ pub(super) async fn write(
     shards: usize,
 ) -> Result<Written, Failure> {
     let tables: Vec<_> = nets.iter().map(|net| net.table.id.clone()).collect();
+    if let Some(net) = nets.iter().find(|net| net.is_keyless()) {
+        let reason = "the table has no key, so its rows can only be written together with the position";
+        let place = Place { table: Some(net.table.id.clone()), ..Place::default() };
+        return Err(Failure::new(Disposition::Halt, "write rows apart", reason).at(place));
+    }
     let divided = divide(nets.clone(), shards);
     let each = divided.iter().map(|nets| applier.write_apart(nets, feed, epoch));
     let mut all = Written::default();

@@ -102,6 +102,16 @@ impl Row {
         self.text.len() + self.fields.len() * size_of::<Field>() + size_of::<Self>()
     }
 
+    /// Which values are given, as a digest, and how many they are.
+    pub(super) fn shape(&self) -> (u64, usize) {
+        const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+        const PRIME: u64 = 0x0100_0000_01b3;
+        self.fields.iter().fold((OFFSET, 0), |(digest, given), field| {
+            let is_given = *field != Field::Absent;
+            ((digest ^ u64::from(is_given)).wrapping_mul(PRIME), given + usize::from(is_given))
+        })
+    }
+
     /// An order in which small numbers come before large ones.
     pub(super) fn order(&self, other: &Self) -> Ordering {
         self.values().map(rank).cmp(other.values().map(rank))
@@ -157,17 +167,12 @@ impl Binding {
     /// Matches by name, as for every source.
     ///
     /// # Errors
-    /// If a column has no place, the table has no key that rows can be found by, or what `apply_config` says of it
-    /// cannot be used.
+    /// If a column has no place, the key of the table is none that rows can be found by, or what `apply_config` says of it
+    /// cannot be used. A table without any key is taken: its rows are found by all of their values.
     pub fn typed(table: Arc<TableSchema>, columns: &[SourceColumn<'_>]) -> Result<Self, Failure> {
         const MATCH: &str = "match a table of the source with the target table";
         let place = Place { table: Some(table.id.clone()), ..Place::default() };
         let refuse = |why: &str| Failure::new(Disposition::Halt, MATCH, why).at(place.clone());
-        if table.primary_key.is_empty() {
-            return Err(refuse(
-                "the target table has no primary key; rows could not be found again. Add one",
-            ));
-        }
         if table.key_deferrable {
             return Err(refuse("the primary key is deferrable; make it NOT DEFERRABLE"));
         }
@@ -194,6 +199,12 @@ impl Binding {
         &self.table
     }
 
+    /// Whether rows of the target can only be found by all of their values.
+    #[must_use]
+    pub fn is_keyless(&self) -> bool {
+        self.table.primary_key.is_empty()
+    }
+
     /// Where the source's rows hold the key, in the order of the target's key.
     pub fn key_sources(&self) -> impl Iterator<Item = usize> {
         self.table.primary_key.iter().filter_map(|at| self.sources[*at])
@@ -213,9 +224,14 @@ impl Binding {
         columns.chain(std::iter::once(kept)).collect()
     }
 
-    /// The key of a row of the source, in the order of the target's key. `None` if part of it is NULL or not given.
-    /// What expressions make of it is the target's to say.
+    /// The key of a row of the source, in the order of the target's key. `None` if part of it is NULL or not given. What
+    /// expressions make of it is the target's to say. Of a table without a key, the whole row; `None` if a value is not
+    /// given.
     pub fn key(&self, values: &[Value<'_>]) -> Option<Row> {
+        if self.is_keyless() {
+            let given = |at: usize| values.get(at).is_some_and(|value| *value != Value::Absent);
+            return self.sources.iter().flatten().all(|at| given(*at)).then(|| self.row(values));
+        }
         let parts = self.table.primary_key.iter().map(|at| {
             if self.table.writes_always(*at) {
                 return Some(Value::Null);
@@ -254,7 +270,8 @@ pub(crate) fn kept_extras<'a>(table: &TableSchema, row: &'a Row) -> Option<&'a s
     }
 }
 
-/// What happens to one row. Rows have a value for each column of the target, keys for each column of its key.
+/// What happens to one row. Rows have a value for each column of the target, keys for each column of its key. In a table
+/// without a key the whole row is the key of what is changed or gone; new rows have none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// A new row.

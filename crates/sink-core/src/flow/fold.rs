@@ -5,10 +5,11 @@
 //! statement that sees one snapshot. What cannot be said so (see `ordered`) begins another stage: another statement of
 //! the same target transaction, with all that comes after it, of all tables.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::change::{Binding, Change, Row, keeps_extras};
+use super::keyless::Tally;
 use super::ordered::{Ordered, RowStep, is_ordered};
 use crate::model::{TableId, TableSchema};
 
@@ -46,9 +47,18 @@ pub struct TableNet {
     /// In place of `rows`, for a table whose rows depend on more than their newest version: what happened, in order;
     /// none of it before the table was emptied.
     pub steps: Vec<RowStep>,
+    /// In place of `rows`, for a table without a key: whole rows, and how many more (or, below zero, fewer) of them there
+    /// are.
+    pub tally: Vec<(Row, i64)>,
 }
 
 impl TableNet {
+    /// Whether rows are only told apart by all of their values.
+    #[must_use]
+    pub fn is_keyless(&self) -> bool {
+        self.table.primary_key.is_empty()
+    }
+
     /// The same, one step after the other.
     #[must_use]
     pub fn one_by_one(&self) -> Vec<Self> {
@@ -65,6 +75,7 @@ impl TableNet {
                 emptied: self.emptied && at == 0,
                 rows: Vec::new(),
                 steps: steps.to_vec(),
+                tally: Vec::new(),
             })
             .collect()
     }
@@ -77,12 +88,14 @@ pub struct Limits {
     pub changes: usize,
     /// Memory for them, in bytes.
     pub bytes: usize,
+    /// Columns of the statement that writes them: rows of one table that are given the same columns share theirs.
+    pub columns: usize,
 }
 
 impl Default for Limits {
     /// Larger statements are hardly faster; these sizes keep their memory small at the target, too.
     fn default() -> Self {
-        Self { changes: 5_000, bytes: 8 << 20 }
+        Self { changes: 5_000, bytes: 8 << 20, columns: 8_192 }
     }
 }
 
@@ -93,6 +106,30 @@ struct Table {
     rows: HashMap<Row, Outcome>,
     /// If that is how its changes are kept.
     ordered: Option<Ordered>,
+    tally: Tally,
+    shapes: Shapes,
+}
+
+/// The sets of columns that rows are given, by how they are written.
+#[derive(Debug, Default)]
+struct Shapes {
+    seen: HashSet<(u8, u64)>,
+    last: Option<(u8, u64)>,
+    columns: usize,
+}
+
+impl Shapes {
+    fn add(&mut self, origin: &Origin, row: &Row) {
+        let way = match origin {
+            Origin::Fresh => 0,
+            Origin::Kept => 1,
+            Origin::Moved(_) => 2,
+        };
+        let (digest, given) = row.shape();
+        if self.last.replace((way, digest)) != Some((way, digest)) && self.seen.insert((way, digest)) {
+            self.columns += given;
+        }
+    }
 }
 
 /// Collects changes in the order of the source.
@@ -108,6 +145,7 @@ pub struct Folder {
     latest: usize,
     changes: usize,
     bytes: usize,
+    columns: usize,
     skipped: u64,
 }
 
@@ -124,17 +162,21 @@ impl Folder {
         self.tables.is_empty() && self.done.is_empty()
     }
 
-    /// It is time to write, at the next commit: a batch never ends inside a transaction.
+    /// It is time to write. Tables of a thousand columns in many combinations are full early: each combination takes part
+    /// in the statement with all of its columns.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.changes >= self.limits.changes || self.bytes >= self.limits.bytes
+        let Limits { changes, bytes, columns } = self.limits;
+        self.changes >= changes || self.bytes >= bytes || self.columns >= columns
     }
 
     /// Even a transaction that has not ended is to be written: it is too large to wait for its end.
     #[must_use]
     pub fn is_overfull(&self) -> bool {
-        let Limits { changes, bytes } = self.limits;
-        self.changes >= changes.saturating_mul(2) || self.bytes >= bytes.saturating_mul(2)
+        let Limits { changes, bytes, columns } = self.limits;
+        self.changes >= changes.saturating_mul(2)
+            || self.bytes >= bytes.saturating_mul(2)
+            || self.columns >= columns.saturating_mul(2)
     }
 
     /// Memory for what was collected, in bytes, and at most twice that.
@@ -168,7 +210,11 @@ impl Folder {
             Some(_) | None => {
                 let can_take = table.can_take(&change);
                 let table = if can_take { table } else { self.next_stage(binding.table()) };
-                !table.push(change)
+                let columns = table.shapes.columns;
+                let skipped = !table.push(change);
+                let added = table.shapes.columns - columns;
+                self.columns += added;
+                skipped
             }
         };
         self.skipped += u64::from(skipped);
@@ -216,8 +262,7 @@ impl Folder {
             return *place;
         }
         self.places.insert(schema.id.clone(), self.tables.len());
-        let ordered = is_ordered(schema).then(Ordered::default);
-        self.tables.push(Table { table: Arc::clone(schema), emptied: false, rows: HashMap::new(), ordered });
+        self.tables.push(Table::new(schema));
         self.tables.len() - 1
     }
 }
@@ -232,6 +277,17 @@ fn size_bytes(change: &Change) -> usize {
 }
 
 impl Table {
+    fn new(schema: &Arc<TableSchema>) -> Self {
+        Self {
+            table: Arc::clone(schema),
+            emptied: false,
+            rows: HashMap::new(),
+            ordered: is_ordered(schema).then(Ordered::default),
+            tally: Tally::default(),
+            shapes: Shapes::default(),
+        }
+    }
+
     /// Whether what the change leaves out can be told from the target as it is before the stage, and from nothing else.
     fn can_take(&self, change: &Change) -> bool {
         let (key, row) = match change {
@@ -243,8 +299,23 @@ impl Table {
 
     /// Whether there was a row to change.
     fn push(&mut self, change: Change) -> bool {
+        if self.table.primary_key.is_empty() {
+            self.emptied |= change == Change::Truncate;
+            match &change {
+                Change::Insert { row, .. } => self.shapes.add(&Origin::Fresh, row),
+                Change::Delete { key } => self.shapes.add(&Origin::Kept, key),
+                Change::Rekey { from, to, .. } => {
+                    self.shapes.add(&Origin::Kept, from);
+                    self.shapes.add(&Origin::Fresh, to);
+                }
+                Change::Update { .. } | Change::Truncate => {}
+            }
+            self.tally.push(change);
+            return true;
+        }
         match change {
             Change::Insert { key, row } => {
+                self.shapes.add(&Origin::Fresh, &row);
                 self.rows.insert(key, Outcome::Live(Origin::Fresh, row));
             }
             Change::Delete { key } => {
@@ -286,6 +357,7 @@ impl Table {
             Origin::Moved(from) if from == key => Origin::Kept,
             origin @ (Origin::Fresh | Origin::Kept | Origin::Moved(_)) => origin,
         };
+        self.shapes.add(&origin, &row);
         self.rows.insert(key, Outcome::Live(origin, row));
     }
 
@@ -293,7 +365,8 @@ impl Table {
         let mut rows: Vec<(Row, Outcome)> = self.rows.into_iter().collect();
         rows.sort_unstable_by(|(a, _), (b, _)| a.order(b));
         let steps = self.ordered.map(Ordered::into_steps).unwrap_or_default();
-        TableNet { table: self.table, stage, emptied: self.emptied, rows, steps }
+        let tally = self.tally.finish(self.emptied);
+        TableNet { table: self.table, stage, emptied: self.emptied, rows, steps, tally }
     }
 }
 

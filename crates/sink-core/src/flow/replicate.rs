@@ -126,6 +126,11 @@ pub(super) enum Care {
     Narrowed,
 }
 
+/// A failure of reading: of the source, unless it names the table of the target that a change does not fit.
+fn misfit(failure: Failure) -> Broken {
+    if failure.place().table.is_some() { Broken::Target(failure) } else { Broken::Source(failure) }
+}
+
 /// Why reading stopped for the moment.
 #[derive(PartialEq, Eq)]
 enum Paused {
@@ -242,7 +247,7 @@ impl<S: ChangeStream> Replication<S> {
             if self.batch.is_full() || self.unbound.is_some() {
                 return Ok(Paused::Held);
             }
-            match self.stream.try_next().map_err(Broken::Source)? {
+            match self.stream.try_next().map_err(misfit)? {
                 None => return Ok(Paused::Drained),
                 Some(Step::Begin) => self.batch.begin(),
                 Some(Step::Change(binding, Change::Truncate)) => self.truncate(&binding)?,
@@ -373,8 +378,14 @@ impl<S: ChangeStream> Replication<S> {
 
     async fn bind(&mut self) -> Result<(), Broken> {
         let Some((number, table)) = self.unbound.take() else { return Ok(()) };
-        let binding = self.tables.bind(&table).await.map_err(Broken::Target)?;
-        self.stream.bind(number, binding).map_err(Broken::Target)
+        match self.tables.bind(&table).await {
+            Ok(binding) => self.stream.bind(number, binding).map_err(Broken::Target),
+            Err(refused) if refused.disposition() == Disposition::Halt => {
+                let definition = self.stream.define(number).await.unwrap_or_default();
+                Err(Broken::Target(self.tables.advise(&table, &definition, refused)))
+            }
+            Err(failed) => Err(Broken::Target(failed)),
+        }
     }
 
     /// Waits for what is being written, tells the source, and says goodbye. An open transaction is undone.

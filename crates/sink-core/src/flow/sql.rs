@@ -17,6 +17,7 @@ use crate::target::dialect::positions::{self, ADVANCE_PARAMS};
 use crate::target::dialect::postgres::changes::{self, Array, Form};
 use crate::target::pool::Connection;
 use crate::target::pool::failure;
+use crate::target::replication_origin::mark;
 use crate::target::{Database, Product};
 
 /// Most parameters of a statement, by the protocol.
@@ -53,6 +54,7 @@ pub struct FlowApplier {
     held: Mutex<Vec<Held>>,
     /// Until then rows that the source calls new may be there.
     upserts_until: Mutex<Option<Instant>>,
+    origin: Option<String>,
 }
 
 /// A connection between two batches, in no transaction.
@@ -77,7 +79,20 @@ impl FlowApplier {
             return Err(Failure::new(Disposition::Halt, APPLY, reason));
         }
         let positions = PositionStore::new(Arc::clone(&database));
-        Ok(Self { positions, database, held: Mutex::default(), upserts_until: Mutex::default() })
+        Ok(Self {
+            positions,
+            database,
+            held: Mutex::default(),
+            upserts_until: Mutex::default(),
+            origin: None,
+        })
+    }
+
+    /// Marks rows that it writes as coming from this replication origin. Only one connection can write then.
+    #[must_use]
+    pub fn marking(mut self, origin: Option<String>) -> Self {
+        self.origin = origin;
+        self
     }
 
     /// The positions that this moves.
@@ -88,10 +103,17 @@ impl FlowApplier {
 
     async fn connection(&self) -> Result<Held, Failure> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        if let Some(held) = held.filter(|held| held.since.elapsed() < HELD_LIFETIME) {
+        if let Some(held) = held.filter(|held| self.origin.is_some() || held.since.elapsed() < HELD_LIFETIME)
+        {
             return Ok(held);
         }
-        Ok(Held { connection: self.database.connection().await?, since: Instant::now() })
+        let mut connection = self.database.connection().await?;
+        if let Some(origin) = &self.origin {
+            // The mark lasts as long as the session, and no other can have it.
+            connection.close_on_drop();
+            mark(&mut connection, origin).await?;
+        }
+        Ok(Held { connection, since: Instant::now() })
     }
 
     /// Only after an answer that leaves the connection in step and in no transaction.
@@ -235,7 +257,10 @@ impl FlowApplier {
             Ok(moved)
         };
         let error = match done.await {
-            Ok(true) => return Ok(()),
+            Ok(true) => {
+                self.hold(tx.held);
+                return Ok(());
+            }
             Ok(false) => None,
             Err(error) => Some(failure(APPLY, error).in_database(self.database.name())),
         };

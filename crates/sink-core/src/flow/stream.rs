@@ -24,6 +24,30 @@ pub struct SourceTable {
     pub columns: Vec<String>,
     /// What their values are as JSON, in the same order; those that are not listed are text.
     pub forms: Vec<Form>,
+    /// What is sent of old rows.
+    pub old_rows: OldRows,
+}
+
+/// What a source sends of a row that is changed or deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OldRows {
+    /// Nothing: there are only new rows.
+    None,
+    /// The values of these columns, by their place in [`SourceTable::columns`]; with changes, if one of them changes.
+    Key(Vec<usize>),
+    /// All values.
+    Whole,
+}
+
+/// How a table is defined at the source, for those who have to make its like in the target.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Definition {
+    /// Columns and their types, as SQL of the source.
+    pub columns: Vec<(String, String)>,
+    /// Columns of the primary key.
+    pub key: Vec<String>,
+    /// The statement by which the source sends nothing more of it.
+    pub leave_out: Option<String>,
 }
 
 /// What comes next in a log.
@@ -67,6 +91,9 @@ pub trait ChangeStream: Send {
     /// # Errors
     /// If the rows that the source sends do not tell enough to find them there again.
     fn bind(&mut self, table: TableNumber, binding: Arc<Binding>) -> Result<(), Failure>;
+
+    /// How the source defines a table that was to be bound. `None` if it does not tell.
+    fn define(&mut self, table: TableNumber) -> impl Future<Output = Option<Definition>> + Send;
 
     /// Every table is to be bound again: the target has changed.
     fn forget_bindings(&mut self);

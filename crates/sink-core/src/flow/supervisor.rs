@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::position::{FeedName, Stored};
-use super::replicate::{Broken, Care, FlowConfig, Replication};
+use super::replicate::{Broken, Care, FlowConfig, Mode, Replication};
 use super::sql::FlowApplier;
 use super::status::{FlowStatus, Phase};
 use super::stream::LogSource;
@@ -130,14 +130,18 @@ impl<S: LogSource> Supervisor<S> {
     async fn carry(&mut self, stop: &CancellationToken, care: Care) -> Result<(), Broken> {
         let prepared = stop.run_until_cancelled(self.open()).await;
         let Some((stream, stored)) = prepared.transpose()? else { return Ok(()) };
-        tracing::info!(
-            feed = %self.feed.feed, position = %stored.position, epoch = stored.epoch, "streaming"
-        );
+        let (position, epoch) = (&stored.position, stored.epoch);
+        if self.status.state().phase == Phase::Stalled {
+            tracing::debug!(feed = %self.feed.feed, %position, epoch, "trying again");
+        } else {
+            tracing::info!(feed = %self.feed.feed, %position, epoch, "streaming");
+        }
         self.status.stored(&stored.position);
         self.status.opened();
         let feed = Arc::new(self.feed.clone());
         let writer = Writer::new(Arc::clone(&self.applier), feed, &stored, self.config.apply_timeout);
-        let tables = Tables::new(Arc::clone(&self.database));
+        let keyless = self.config.mode == Mode::Transactional;
+        let tables = Tables::new(Arc::clone(&self.database), keyless);
         let status = Arc::clone(&self.status);
         let replication = Replication::new(stream, (writer, &stored), tables, self.config, status);
         Box::pin(replication.with_care(care).run(stop)).await

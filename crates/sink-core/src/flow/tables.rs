@@ -5,10 +5,11 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::change::{Binding, SourceColumn};
-use super::stream::SourceTable;
+use super::stream::{Definition, OldRows, SourceTable};
 use crate::failure::{Disposition, Failure, Place};
-use crate::model::{Ident, SchemaId, TableId};
+use crate::model::{Ident, SchemaId, TableId, TableSchema, UniqueKey};
 use crate::target::Database;
+use crate::target::dialect::advice;
 
 const BIND: &str = "find the target of a table";
 
@@ -16,13 +17,14 @@ const BIND: &str = "find the target of a table";
 pub(super) struct Tables {
     database: Arc<Database>,
     changes: watch::Receiver<u64>,
+    keyless: bool,
 }
 
 impl Tables {
-    /// Tables of `database`.
-    pub(super) fn new(database: Arc<Database>) -> Self {
+    /// Tables of `database`; with `keyless`, those without a key as well.
+    pub(super) fn new(database: Arc<Database>, keyless: bool) -> Self {
         let changes = database.schema().changes();
-        Self { database, changes }
+        Self { database, changes, keyless }
     }
 
     /// Whether the target has changed since [`have_changed`](Self::have_changed) was asked last.
@@ -42,17 +44,34 @@ impl Tables {
         let known = self.database.schema().known()?;
         let schema = self.schema_of(source).ok()?;
         let table = known.table(&schema, &source.name)?;
-        Some(bind(table, source))
+        Some(bind(table, source, self.keyless))
     }
 
-    /// Binds after reading the target's catalogue again, unless that happened a moment ago. Nothing that is bound to
-    /// the former state may be outstanding.
+    /// Binds after reading the target's catalogue again: whoever changed the source may have changed the target a moment
+    /// before. Nothing that is bound to the former state may be outstanding.
     pub(super) async fn bind(&self, source: &SourceTable) -> Result<Arc<Binding>, Failure> {
         let schema = self.schema_of(source)?;
-        let current = self.database.schema().refresh_if_stale(&self.database).await?;
+        let current = self.database.schema().refresh(&self.database).await?;
         match current.table(&schema, &source.name) {
-            Some(table) => bind(table, source),
-            None => Err(self.missing(&schema, source)),
+            Some(table) => bind(table, source, self.keyless),
+            None => Err(self.missing(&schema, source, &Definition::default())),
+        }
+    }
+
+    /// Says why a table could not be bound once more, with the statement that mends it.
+    pub(super) fn advise(&self, source: &SourceTable, definition: &Definition, refused: Failure) -> Failure {
+        let (Some(known), Ok(schema)) = (self.database.schema().known(), self.schema_of(source)) else {
+            return refused;
+        };
+        let Some(table) = known.table(&schema, &source.name) else {
+            return self.missing(&schema, source, definition);
+        };
+        match lacking(table, source, definition) {
+            Some(reason) => {
+                let place = Place { table: Some(table.id.clone()), ..Place::default() };
+                Failure::new(Disposition::Halt, BIND, reason).at(place)
+            }
+            None => refused,
         }
     }
 
@@ -61,19 +80,219 @@ impl Tables {
         Ok(SchemaId { database: self.database.name().clone(), schema })
     }
 
-    fn missing(&self, schema: &SchemaId, source: &SourceTable) -> Failure {
-        let reason = "the source has changes of the table and the target has no such table; create it there, or take \
-                      the table out of what is replicated";
+    fn missing(&self, schema: &SchemaId, source: &SourceTable, definition: &Definition) -> Failure {
+        const WHAT: &str = "the source has changes of the table, and the target has no such table";
+        let columns = typed(definition, &source.columns);
+        let key: Vec<&str> = definition.key.iter().map(String::as_str).collect();
+        let reason = match columns {
+            Some(columns) => {
+                let create = advice::create_table(&source.schema, &source.name, &columns, &key);
+                let mut reason = format!("{WHAT}; run on the target: {create}");
+                if let Some(leave_out) = &definition.leave_out {
+                    reason.push_str(&format!(
+                        " If it is not to be replicated, also run on the source: {leave_out} and drop it on the target \
+                         when the feed has passed"
+                    ));
+                }
+                reason
+            }
+            None => format!("{WHAT}; create it there"),
+        };
         let table = Ident::new(&source.name).ok();
         let table = table.map(|table| TableId { schema: schema.clone(), table });
         Failure::new(Disposition::Halt, BIND, reason).at(Place { table, ..Place::default() })
     }
 }
 
-fn bind(table: &Arc<crate::model::TableSchema>, source: &SourceTable) -> Result<Arc<Binding>, Failure> {
+/// Columns of the source with their types; none unless all are known.
+fn typed<'a>(definition: &'a Definition, columns: &'a [String]) -> Option<Vec<(&'a str, &'a str)>> {
+    let known = |name: &'a String| {
+        let found = definition.columns.iter().find(|(known, _)| known == name);
+        found.map(|(_, sql_type)| (name.as_str(), sql_type.as_str()))
+    };
+    let all: Option<Vec<_>> = columns.iter().map(known).collect();
+    all.filter(|all| !all.is_empty())
+}
+
+/// What to run if columns of the source have no place in the target.
+fn lacking(table: &TableSchema, source: &SourceTable, definition: &Definition) -> Option<String> {
+    let fed = |at: usize| {
+        let name = table.source_of(at).to_lowercase();
+        source.columns.iter().any(|column| column.to_lowercase() == name)
+    };
+    let taken = |name: &String| {
+        let folded = name.to_lowercase();
+        (0..table.columns.len()).any(|at| table.source_of(at).to_lowercase() == folded)
+    };
+    let lacking: Vec<String> = source.columns.iter().filter(|name| !taken(name)).cloned().collect();
+    let columns = typed(definition, &lacking)?;
+    let mut reason = format!(
+        "the target table has no place for what the source has in {}; run on the target: {}",
+        lacking.join(", "),
+        advice::add_columns(&table.id, &columns)
+    );
+    let mut unfed = table.writable().filter(|(at, _)| !fed(*at));
+    if let ([to], Some((_, from)), None) = (&lacking[..], unfed.next(), unfed.next()) {
+        let rename = advice::rename_column(&table.id, from.name.as_str(), to);
+        reason.push_str(&format!(" If the source has given a column another name: {rename}"));
+    }
+    reason.push_str(" (or say in apply_config what becomes of it)");
+    Some(reason)
+}
+
+fn bind(table: &Arc<TableSchema>, source: &SourceTable, keyless: bool) -> Result<Arc<Binding>, Failure> {
     let form = |at: usize| source.forms.get(at).copied().unwrap_or_default();
     let columns = source.columns.iter().enumerate();
     let columns: Vec<SourceColumn<'_>> =
         columns.map(|(at, name)| SourceColumn { name, form: form(at) }).collect();
-    Binding::typed(Arc::clone(table), &columns).map(Arc::new)
+    let binding = Binding::typed(keyed(table, source), &columns)?;
+    if binding.is_keyless() {
+        check_keyless(table, source, keyless).map_err(|reason| {
+            let place = Place { table: Some(table.id.clone()), ..Place::default() };
+            Failure::new(Disposition::Halt, BIND, reason).at(place)
+        })?;
+    }
+    Ok(Arc::new(binding))
+}
+
+/// Whether rows of a table without a key can be found again.
+fn check_keyless(table: &TableSchema, source: &SourceTable, keyless: bool) -> Result<(), String> {
+    const NO_KEY: &str = "the target table has no primary key and no unique one that is never NULL";
+    if table.is_conditional() {
+        return Err(format!(
+            "{NO_KEY}, so what apply_config says of versions of rows has no meaning; add a key"
+        ));
+    }
+    match &source.old_rows {
+        OldRows::Key(key) => {
+            let key: Vec<&str> =
+                key.iter().filter_map(|at| source.columns.get(*at)).map(String::as_str).collect();
+            let add = advice::add_primary_key(&table.id, &key);
+            Err(format!("{NO_KEY}, and the source has one; run on the target: {add}"))
+        }
+        OldRows::None | OldRows::Whole if !keyless => Err(format!(
+            "{NO_KEY}; equal rows cannot be told apart, so their number is only kept if transactions are kept together: \
+             add a key, or start without --immediate and --backfillWindow"
+        )),
+        OldRows::None | OldRows::Whole => Ok(()),
+    }
+}
+
+/// The table with the key that rows of the source can be found by: its primary key, else one that is as unique and holds
+/// no more than what the source sends of old rows.
+fn keyed(table: &Arc<TableSchema>, source: &SourceTable) -> Arc<TableSchema> {
+    let name = |at: usize| table.source_of(at).to_lowercase();
+    let sent = |at: usize| match &source.old_rows {
+        OldRows::None | OldRows::Whole => {
+            source.columns.iter().any(|column| column.to_lowercase() == name(at))
+        }
+        OldRows::Key(key) => key
+            .iter()
+            .filter_map(|at| source.columns.get(*at))
+            .any(|column| column.to_lowercase() == name(at)),
+    };
+    let fits = |columns: &[usize]| columns.iter().all(|at| sent(*at));
+    let has_primary = !table.primary_key.is_empty() && !table.key_deferrable;
+    if has_primary && fits(&table.primary_key) {
+        return Arc::clone(table);
+    }
+    let usable = || table.unique_keys.iter().filter(|key| table.can_be_keyed_by(key) && fits(&key.columns));
+    let exact =
+        |key: &&UniqueKey| matches!(&source.old_rows, OldRows::Key(old) if old.len() == key.columns.len());
+    match usable().find(exact).or_else(|| usable().next()) {
+        Some(key) => Arc::new(table.keyed_by(key)),
+        None => Arc::clone(table),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::schema::examples;
+    use crate::model::{ColumnSchema, ValueClass};
+
+    fn unique(name: &str, columns: &[usize]) -> UniqueKey {
+        UniqueKey { name: name.to_owned(), columns: columns.to_vec(), nulls_equal: false, deferrable: false }
+    }
+
+    /// `id, a, b`, of which the first may be the primary key.
+    fn table(keys: usize, unique_keys: Vec<UniqueKey>) -> Arc<TableSchema> {
+        let column = |name| ColumnSchema {
+            nullable: false,
+            ..examples::column(name, "int4", ValueClass::Integer(32))
+        };
+        let columns = ["id", "a", "b"].map(column).into();
+        Arc::new(TableSchema { unique_keys, ..examples::table("t", keys, columns) })
+    }
+
+    fn source(old_rows: OldRows) -> SourceTable {
+        let columns = ["a", "b", "id"].map(str::to_owned).into();
+        SourceTable {
+            schema: "public".to_owned(),
+            name: "t".to_owned(),
+            columns,
+            forms: Vec::new(),
+            old_rows,
+        }
+    }
+
+    fn key(table: &Arc<TableSchema>, old_rows: OldRows) -> Vec<usize> {
+        keyed(table, &source(old_rows)).primary_key.clone()
+    }
+
+    #[test]
+    fn the_primary_key_is_the_key_unless_the_source_does_not_send_it() {
+        let both = table(1, vec![unique("u", &[1])]);
+        for old_rows in [OldRows::None, OldRows::Whole, OldRows::Key(vec![2]), OldRows::Key(vec![0, 2])] {
+            assert_eq!(key(&both, old_rows), [0]);
+        }
+        assert_eq!(key(&both, OldRows::Key(vec![0])), [1], "the identity is an index over a");
+        assert_eq!(key(&both, OldRows::Key(vec![1])), [0], "neither; the refusal names the primary key");
+        let keyed = keyed(&both, &source(OldRows::Key(vec![0])));
+        assert_eq!(keyed.unique_keys.iter().map(|key| key.columns.clone()).collect::<Vec<_>>(), [[0]]);
+    }
+
+    #[test]
+    fn a_unique_key_stands_in_for_the_primary_one_and_the_identity_is_preferred() {
+        let two = table(0, vec![unique("u", &[1]), unique("w", &[1, 2])]);
+        assert_eq!(key(&two, OldRows::Key(vec![0, 1])), [1, 2]);
+        assert_eq!(key(&two, OldRows::Whole), [1]);
+        let mut nullable = TableSchema::clone(&two);
+        nullable.columns[1].nullable = true;
+        assert_eq!(key(&Arc::new(nullable), OldRows::Whole), [0; 0]);
+        let late = UniqueKey { deferrable: true, ..unique("u", &[1]) };
+        assert_eq!(key(&table(0, vec![late]), OldRows::Whole), [0; 0]);
+    }
+
+    #[test]
+    fn tables_without_a_key_need_whole_rows_and_whole_transactions() {
+        let none = table(0, Vec::new());
+        let bound = |old_rows, keyless| bind(&none, &source(old_rows), keyless).map(|to| to.is_keyless());
+        assert!(bound(OldRows::Whole, true).unwrap() && bound(OldRows::None, true).unwrap());
+        assert!(bound(OldRows::Whole, false).is_err());
+        let refused = crate::failure::chain(&bound(OldRows::Key(vec![2]), true).unwrap_err());
+        assert!(refused.contains(r#"ALTER TABLE "public"."t" ADD PRIMARY KEY ("id");"#), "{refused}");
+    }
+
+    #[test]
+    fn columns_without_a_place_are_added_or_renamed() {
+        let definition = |columns: &[(&str, &str)]| Definition {
+            columns: columns
+                .iter()
+                .map(|(name, sql_type)| ((*name).to_owned(), (*sql_type).to_owned()))
+                .collect(),
+            ..Definition::default()
+        };
+        let types =
+            definition(&[("a", "integer"), ("b", "integer"), ("id", "integer"), ("c", "numeric(10,2)")]);
+        let mut wider = source(OldRows::Whole);
+        assert_eq!(lacking(&table(1, Vec::new()), &wider, &types), None);
+        wider.columns.push("c".to_owned());
+        let reason = lacking(&table(1, Vec::new()), &wider, &types).unwrap();
+        assert!(reason.contains(r#"ALTER TABLE "public"."t" ADD COLUMN "c" numeric(10,2);"#), "{reason}");
+        assert!(!reason.contains("RENAME"), "{reason}");
+        wider.columns.remove(1);
+        let reason = lacking(&table(1, Vec::new()), &wider, &types).unwrap();
+        assert!(reason.contains(r#"RENAME COLUMN "b" TO "c";"#), "{reason}");
+    }
 }

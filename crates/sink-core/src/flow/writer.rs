@@ -188,13 +188,18 @@ impl Job {
         match (work, self.manner) {
             (Work::UpTo(taken, to), Manner::Together) => self.up_to(taken, to).await,
             (Work::Part(taken), Manner::Together) => self.part(taken).await,
-            (Work::UpTo(taken, to), Manner::Apart { shards }) => {
-                let written = self.apart(&taken, shards).await?;
-                self.applier.positions().advance(self.advance(&to, taken.committed_at_micros)).await?;
+            (Work::UpTo(mut taken, to), Manner::Apart { shards }) => {
+                // Rows without a key are written once only, which is with the position.
+                let (keyless, keyed) = taken.nets.into_iter().partition(TableNet::is_keyless);
+                let (keyless, keyed): (Vec<_>, Vec<_>) = (keyless, keyed);
+                let mut written = self.apart(&keyed, shards).await?;
+                let advance = self.advance(&to, taken.committed_at_micros);
+                written.missing.extend(self.applier.apply(&keyless, advance).await?.missing);
+                taken.nets = keyed.into_iter().chain(keyless).collect();
                 Ok(self.finished(to, done(&taken, &written, true)))
             }
             (Work::Part(taken), Manner::Apart { shards }) => {
-                let written = self.apart(&taken, shards).await?;
+                let written = self.apart(&taken.nets, shards).await?;
                 let from = self.from.clone();
                 Ok(self.finished(from, done(&taken, &written, false)))
             }
@@ -250,12 +255,12 @@ impl Job {
     }
 
     /// A crash after the note leaves a target that is not torn and noted so, which does no harm.
-    async fn apart(&mut self, taken: &Taken, shards: usize) -> Result<Written, Failure> {
+    async fn apart(&mut self, nets: &[TableNet], shards: usize) -> Result<Written, Failure> {
         if !self.torn {
             self.applier.positions().set_torn(&self.feed, self.epoch, true).await?;
             self.torn = true;
         }
-        apart::write(&self.applier, &self.feed, self.epoch, taken.nets.clone(), shards).await
+        apart::write(&self.applier, &self.feed, self.epoch, nets.to_vec(), shards).await
     }
 }
 

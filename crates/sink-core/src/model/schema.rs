@@ -74,6 +74,8 @@ pub struct UniqueKey {
     pub columns: Vec<usize>,
     /// Two NULLs are equal (`NULLS NOT DISTINCT`).
     pub nulls_equal: bool,
+    /// It may be checked later than at once, so it cannot arbitrate `ON CONFLICT`.
+    pub deferrable: bool,
 }
 
 /// A table of the target.
@@ -138,6 +140,32 @@ impl TableSchema {
     #[must_use]
     pub fn is_conditional(&self) -> bool {
         self.rules().is_some_and(TableRules::is_conditional)
+    }
+
+    /// Whether each row is told from all others by a unique key beside the primary key: none of its columns can be NULL
+    /// or is computed, and it is checked at once.
+    #[must_use]
+    pub fn can_be_keyed_by(&self, unique: &UniqueKey) -> bool {
+        let plain = |at: &usize| !self.columns[*at].nullable && !self.columns[*at].generated;
+        !unique.deferrable && unique.columns.iter().all(plain)
+    }
+
+    /// The same table with one of its unique keys in the role of the primary key.
+    #[must_use]
+    pub fn keyed_by(&self, unique: &UniqueKey) -> Self {
+        let mut table = self.clone();
+        table.unique_keys.retain(|other| other != unique);
+        let former = std::mem::replace(&mut table.primary_key, unique.columns.clone());
+        if !former.is_empty() {
+            table.unique_keys.push(UniqueKey {
+                name: "primary key".to_owned(),
+                columns: former,
+                nulls_equal: false,
+                deferrable: table.key_deferrable,
+            });
+        }
+        table.key_deferrable = false;
+        table
     }
 
     /// Columns a row may feed: not computed by the target.

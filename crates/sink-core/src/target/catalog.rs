@@ -257,7 +257,13 @@ fn add_keys(tables: &mut Tables, rows: &[PgRow]) {
             table.primary_key = columns;
             table.key_deferrable = !row.get::<bool, _>(4);
         } else {
-            table.unique_keys.push(UniqueKey { name: row.get(2), columns, nulls_equal: row.get(6) });
+            let (nulls_equal, immediate): (bool, bool) = (row.get(6), row.get(4));
+            table.unique_keys.push(UniqueKey {
+                name: row.get(2),
+                columns,
+                nulls_equal,
+                deferrable: !immediate,
+            });
         }
     }
     for table in tables.values_mut() {

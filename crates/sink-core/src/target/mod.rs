@@ -4,6 +4,7 @@ pub mod catalog;
 pub mod dialect;
 mod legacy;
 pub mod pool;
+pub(crate) mod replication_origin;
 pub mod schema_watcher;
 pub mod server_clock;
 

@@ -1,18 +1,25 @@
 //! One connection's stream, as steps for the engine.
 
+mod definition;
 mod rows;
 
-use std::collections::{HashMap, VecDeque};
+pub(crate) use definition::Catalogue;
+
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sink_core::clock::{Clock as _, SystemClock};
 use sink_core::failure::{Disposition, Failure, Place};
-use sink_core::flow::{Binding, Change, ChangeStream, Position, SourceTable, Step, TableNumber};
+use sink_core::flow::{
+    Binding, Change, ChangeStream, Definition, OldRows, Position, SourceTable, Step, TableNumber,
+};
 
 use crate::Lsn;
 use crate::assemble::{Assembler, Event};
-use crate::pgoutput::{Begin, Commit, Frame, Keepalive, SourceTime, Status, WalData, decode};
+use crate::pgoutput::{
+    Begin, Commit, Frame, Keepalive, ReplicaIdentity, SourceTime, Status, WalData, decode,
+};
 use crate::position::{is_applied, is_backlog};
 use crate::relations::{KeyFit, Relation};
 use crate::transport::{Stream, TransportError};
@@ -30,8 +37,32 @@ pub type SkipBefore = HashMap<(String, String), Lsn>;
 pub struct Leave {
     /// Transactions that began before a table's copy.
     pub before: SkipBefore,
-    /// Transactions that came to the source from another one, by replication.
-    pub with_origin: bool,
+    /// Transactions that came to the source by replication.
+    pub origins: Origins,
+    /// Tables of these schemas.
+    pub schemas: HashSet<String>,
+}
+
+/// Transactions that came to the source by replication from somewhere else, by the name of the origin there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Origins {
+    /// None of them.
+    #[default]
+    None,
+    /// All of them.
+    Any,
+    /// Those of these names.
+    Named(HashSet<String>),
+}
+
+impl Origins {
+    fn contain(&self, name: &str) -> bool {
+        match self {
+            Self::None => false,
+            Self::Any => true,
+            Self::Named(names) => names.contains(name),
+        }
+    }
 }
 
 struct Bound {
@@ -42,6 +73,7 @@ struct Bound {
 /// A running stream.
 pub struct Feed {
     stream: Stream,
+    catalogue: Catalogue,
     assembler: Assembler,
     leave: Leave,
     bound: HashMap<u64, Bound>,
@@ -75,9 +107,11 @@ impl Feed {
         (stored, opened_at): (Lsn, Lsn),
         leave: Leave,
         patience: Duration,
+        catalogue: Catalogue,
     ) -> Self {
         Self {
             stream,
+            catalogue,
             assembler: Assembler::default(),
             leave,
             bound: HashMap::new(),
@@ -109,8 +143,8 @@ impl Feed {
         match self.assembler.push(message).map_err(|e| halt(&e))? {
             Event::Begin(begin) => Ok(Some(self.begin(begin, data.sent_at))),
             Event::Commit(commit) => Ok(Some(self.commit(commit))),
-            Event::Origin(_) => {
-                self.skipped |= self.leave.with_origin;
+            Event::Origin(origin) => {
+                self.skipped |= self.leave.origins.contain(origin.name);
                 Ok(None)
             }
             Event::Change(relation, _) if self.skips(&relation) => Ok(None),
@@ -147,7 +181,9 @@ impl Feed {
     }
 
     fn commit(&mut self, commit: Commit) -> Step {
-        debug_assert!(!self.skipped || self.leave.with_origin || is_applied(commit.end_lsn, self.stored));
+        debug_assert!(
+            !self.skipped || self.leave.origins != Origins::None || is_applied(commit.end_lsn, self.stored)
+        );
         self.begin = None;
         self.position = self.position.max(commit.end_lsn);
         Step::Commit { at_micros: commit.commit_time.unix_micros() }
@@ -170,7 +206,9 @@ impl Feed {
             let point = self.leave.before.get(&key);
             matches!((point, self.begin), (Some(point), Some(begin)) if begin.final_lsn < *point)
         };
-        self.skipped || (!self.leave.before.is_empty() && copied())
+        self.skipped
+            || (!self.leave.before.is_empty() && copied())
+            || (!self.leave.schemas.is_empty() && self.leave.schemas.contains(&relation.schema))
     }
 
     fn bound_to(&self, relation: &Arc<Relation>) -> Option<Arc<Binding>> {
@@ -186,7 +224,13 @@ impl Feed {
         let relations = self.assembler.relations();
         let forms = relation.columns.iter().map(|column| relations.form(column.type_oid)).collect();
         let (schema, name) = (relation.schema.clone(), relation.name.clone());
-        Step::Table(TableNumber(number), SourceTable { schema, name, columns, forms })
+        let old_rows = match (relation.identity, relation.identity_positions().collect::<Vec<_>>()) {
+            (ReplicaIdentity::Full, _) => OldRows::Whole,
+            (ReplicaIdentity::Nothing, _) => OldRows::None,
+            (ReplicaIdentity::Default | ReplicaIdentity::Index, key) if key.is_empty() => OldRows::None,
+            (ReplicaIdentity::Default | ReplicaIdentity::Index, key) => OldRows::Key(key),
+        };
+        Step::Table(TableNumber(number), SourceTable { schema, name, columns, forms, old_rows })
     }
 
     async fn send(&mut self, reply_requested: bool) -> Result<(), Failure> {
@@ -239,6 +283,17 @@ impl ChangeStream for Feed {
         })?;
         self.bound.insert(table.0, Bound { relation, binding });
         Ok(())
+    }
+
+    async fn define(&mut self, table: TableNumber) -> Option<Definition> {
+        let relation = self.asked.get(&table.0)?;
+        match definition::ask(&self.catalogue, relation).await {
+            Ok(definition) => Some(definition),
+            Err(error) => {
+                tracing::debug!(error = %sink_core::failure::chain(&error), "the source did not define a table");
+                None
+            }
+        }
     }
 
     fn forget_bindings(&mut self) {

@@ -7,6 +7,8 @@ use crate::assemble::{OldValues, RowChange};
 use crate::pgoutput::Value as Sent;
 
 const READ: &str = "read a change of the source";
+const WITHOUT_KEY: &str = "the target table has no key, so its rows can only be found by all of their values; set \
+                           REPLICA IDENTITY FULL on the source table, or add a primary key on the target";
 
 /// A change of one row.
 ///
@@ -16,7 +18,12 @@ pub(super) fn change(binding: &Binding, change: RowChange<'_>) -> Result<Change,
     match change {
         RowChange::Insert(new) => {
             let new = values(binding, &new, None)?;
-            Ok(Change::Insert { key: key(binding, &new)?, row: binding.row(&new) })
+            let key = if binding.is_keyless() { Row::default() } else { key(binding, &new)? };
+            Ok(Change::Insert { key, row: binding.row(&new) })
+        }
+        RowChange::Update(None, _) if binding.is_keyless() => Err(refuse(binding, WITHOUT_KEY)),
+        RowChange::Delete(OldValues::Identity(_)) if binding.is_keyless() => {
+            Err(refuse(binding, WITHOUT_KEY))
         }
         RowChange::Update(None, new) => {
             let new = values(binding, &new, None)?;
@@ -35,6 +42,9 @@ fn update(binding: &Binding, old: &OldValues<'_>, new: &[Sent<'_>]) -> Result<Ch
         OldValues::Identity(row) => (row, false),
         OldValues::Row(row) => (row, true),
     };
+    if binding.is_keyless() && !whole {
+        return Err(refuse(binding, WITHOUT_KEY));
+    }
     let from = key(binding, &values(binding, before, None)?)?;
     // A value that is stored out of line and was not touched is sent with the whole old row, if that is sent at all.
     let mut filled = new.to_vec();
@@ -44,7 +54,8 @@ fn update(binding: &Binding, old: &OldValues<'_>, new: &[Sent<'_>]) -> Result<Ch
         fill(&mut filled, before, binding.key_sources());
     }
     let new = values(binding, &filled, Some(whole))?;
-    let (to, row) = (key(binding, &new)?, binding.row(&new));
+    let to = key(binding, &new)?;
+    let row = if binding.is_keyless() { Row::default() } else { binding.row(&new) };
     Ok(if from == to { Change::Update { key: to, row } } else { Change::Rekey { from, to, row } })
 }
 

@@ -254,7 +254,7 @@ fn a_row_that_comes_back_is_a_row_of_its_own() {
 #[test]
 fn a_batch_is_full_by_changes_or_by_bytes() {
     let binding = binding();
-    let mut folder = Folder::new(Limits { changes: 2, bytes: 1 << 20 });
+    let mut folder = Folder::new(Limits { changes: 2, bytes: 1 << 20, ..Limits::default() });
     folder.push(&binding, Change::Truncate);
     assert!(!folder.is_full());
     folder.push(&binding, Change::Truncate);
@@ -263,6 +263,23 @@ fn a_batch_is_full_by_changes_or_by_bytes() {
     let long = "x".repeat(1 << 20);
     folder.push(&binding, Change::Delete { key: key(&long) });
     assert!(folder.is_full());
+}
+
+#[test]
+fn a_batch_is_full_by_the_columns_of_its_statement() {
+    let binding = binding();
+    let mut folder = Folder::new(Limits { columns: 5, ..Limits::default() });
+    let given =
+        |number: usize, values| Change::Update { key: key(&number.to_string()), row: row(values, &binding) };
+    for number in 0..100 {
+        folder.push(&binding, given(number, [None, Some("1"), Some("2")]));
+    }
+    assert!(!folder.is_full(), "two columns of many rows alike");
+    folder.push(&binding, given(7, [Some("3"), Some("1"), None]));
+    assert!(folder.is_full(), "three more columns of a row that is unlike the others");
+    assert!(!folder.is_overfull());
+    let _ = folder.take();
+    assert!(!folder.is_full());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Everything that differs between target products: SQL text, quoting, and what an error code means. Pure.
 
+pub mod advice;
 mod area;
 pub mod cockroach;
 mod compare;

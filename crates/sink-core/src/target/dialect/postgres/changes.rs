@@ -221,6 +221,9 @@ impl<'a> Builder<'a> {
         if !net.steps.is_empty() {
             return self.ordered(net);
         }
+        if net.is_keyless() {
+            return self.keyless(net);
+        }
         let (mut live, mut gone) = (Vec::new(), None);
         // Rows that are looked at once need not be kept.
         let spares = net.emptied || !net.table.key_text_equality();

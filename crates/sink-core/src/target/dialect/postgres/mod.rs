@@ -3,6 +3,7 @@
 pub mod changes;
 pub(super) mod definitions;
 mod input;
+mod keyless;
 mod logged;
 mod rows;
 mod slice;
