@@ -51,6 +51,8 @@ async fn prepared(pair: &Pair) -> Result<()> {
 async fn shaped(ctx: Ctx) -> Result<()> {
     let pair =
         Pair::start(&ctx, "CREATE TABLE versions (id int PRIMARY KEY, v int, doc text, own text)").await?;
+    pair.publish("FOR ALL TABLES").await?;
+    prepared(&pair).await?;
     pair.origin
         .execute(
             "CREATE TABLE people (id int PRIMARY KEY, title text, n int, yes bool, doc jsonb, big text, noise text); \
@@ -64,8 +66,6 @@ async fn shaped(ctx: Ctx) -> Result<()> {
              CREATE TABLE letters (code text PRIMARY KEY, n int)",
         )
         .await?;
-    pair.publish("FOR ALL TABLES").await?;
-    prepared(&pair).await?;
     configure(
         &pair.target,
         &[
