@@ -81,6 +81,7 @@ async fn commands(_: Ctx) -> Result<()> {
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             let (program, rest) = match words.as_slice() {
                 ["cdc-webhook", rest @ ..] => ("cdc-webhook", rest),
+                ["cdc-pglogical", rest @ ..] => ("cdc-pglogical", rest),
                 // xtask hands the arguments of these on, so they are asked themselves.
                 ["cargo", "xtask", "demo", rest @ ..] => ("demo", rest),
                 ["cargo", "xtask", "bench", rest @ ..] => ("bench", rest),

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use tests::harness::process::ServiceProcess;
+use tests::harness::http::Client;
+use tests::harness::process::{Service, ServiceProcess};
 use tests::harness::runner::{Ctx, Need, Scenario, scenario};
 use tests::harness::wait;
 
@@ -14,6 +15,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     const NEEDS: &[Need] = &[Need::Postgres, Need::PostgresBinaries];
     vec![
         scenario("pglogical_changes_arrive", NEEDS, changes_arrive),
+        scenario("pglogical_documented_procedure_works_as_printed", NEEDS, by_hand),
         scenario("pglogical_immediate_mode_ends_equal", NEEDS, immediate),
         scenario("pglogical_backfill_ends_by_itself", NEEDS, backfill),
     ]
@@ -103,4 +105,54 @@ const SOON: Duration = Duration::from_secs(20);
 async fn is_torn(pair: &Pair) -> Result<bool> {
     let mut target = pair.target.connect().await?;
     Ok(sqlx::query_scalar("SELECT torn FROM _cdc_sink.positions").fetch_one(&mut target).await?)
+}
+
+/// The statements and flags of the original's documents, in their order; the copy is made in the exported snapshot while
+/// the source is written.
+async fn by_hand(ctx: Ctx) -> Result<()> {
+    let pair = Pair::start(&ctx, TWO_TABLES).await?;
+    pair.origin.execute(LOAD).await?;
+    pair.origin.execute("CREATE PUBLICATION my_pub FOR ALL TABLES;").await?;
+    pair.origin.execute("SELECT pg_create_logical_replication_slot('cdc_sink', 'pgoutput');").await?;
+    pair.origin.execute("UPDATE a SET v = v + 100 WHERE id % 11 = 0").await?;
+    let mut exporter = pair.origin.connect().await?;
+    sqlx::raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ").execute(&mut exporter).await?;
+    let snapshot: String =
+        sqlx::query_scalar("SELECT pg_export_snapshot();").fetch_one(&mut exporter).await?;
+    pair.origin.execute("DELETE FROM a WHERE id % 13 = 0; INSERT INTO b VALUES (900000, 1)").await?;
+    let (mut source, mut target) = (pair.origin.connect().await?, pair.target.connect().await?);
+    let import = format!("BEGIN ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION SNAPSHOT '{snapshot}'");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(import)).execute(&mut source).await?;
+    let rows: Vec<(i32, i32, Option<String>)> =
+        sqlx::query_as("SELECT id, v, pad FROM a").fetch_all(&mut source).await?;
+    let (ids, (values, pads)): (Vec<_>, (Vec<_>, Vec<_>)) =
+        rows.into_iter().map(|(id, v, pad)| (id, (v, pad))).unzip();
+    sqlx::query("INSERT INTO a SELECT * FROM unnest($1::int[], $2::int[], $3::text[])")
+        .bind(ids)
+        .bind(values)
+        .bind(pads)
+        .execute(&mut target)
+        .await?;
+    let rows: Vec<(i32, Option<i32>)> = sqlx::query_as("SELECT id, a FROM b").fetch_all(&mut source).await?;
+    let (ids, values): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+    sqlx::query("INSERT INTO b SELECT * FROM unnest($1::int[], $2::int[])")
+        .bind(ids)
+        .bind(values)
+        .execute(&mut target)
+        .await?;
+
+    let server = pair.target.url().rsplit_once('/').map_or(pair.target.url(), |(server, _)| server);
+    let flags = ["start", "--publicationName", "my_pub", "--sourceConn", pair.origin.url(), "--targetConn"];
+    let service = Service::new("cdc-pglogical").bind_flag("--metricsAddr").args(flags);
+    let service = service.args([&format!("{server}/"), "--targetDB", pair.target.name()]);
+    let mut process = ServiceProcess::start(service, pair.folder()).await?;
+    pair.caught_up().await?;
+    pair.same(&["public.a", "public.b"]).await?;
+    let mut operator = Client::connect(process.address()).await?;
+    let (_, metrics) = operator.get("/_/varz").await?;
+    ensure!(String::from_utf8_lossy(&metrics).contains("flow_transactions_total"), "no metrics at /_/varz");
+    ensure!(&operator.get("/_/healthz").await?.1[..] == b"OK", "not healthy");
+    ensure!(process.terminate(SOON).await? == Some(0), "it did not stop in good order");
+    pair.origin.execute("SELECT pg_drop_replication_slot('cdc_sink');").await?;
+    pair.origin.execute("DROP PUBLICATION my_pub;").await
 }
