@@ -87,3 +87,26 @@ fn state(status: &FlowStatus) -> Value {
         "problem": state.problem,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use source_pglogical::metrics;
+
+    #[test]
+    fn alerts_name_metrics_that_exist() {
+        let known: Vec<&str> = sink_core::metrics::flow::METRICS
+            .iter()
+            .chain(metrics::METRICS)
+            .map(|metric| metric.name)
+            .collect();
+        let alerts = include_str!("../../../deploy/prometheus/alerts-pglogical.yaml");
+        let expressions = alerts.lines().filter_map(|line| line.trim().strip_prefix("expr: "));
+        let words = expressions.flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'));
+        let named: Vec<&str> =
+            words.filter(|word| word.starts_with("flow_") || word.starts_with("slot_")).collect();
+        assert!(named.len() >= 6, "{named:?}");
+        for name in named {
+            assert!(known.contains(&name), "{name}");
+        }
+    }
+}
