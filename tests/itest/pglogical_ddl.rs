@@ -183,7 +183,7 @@ async fn target_changes(ctx: Ctx) -> Result<()> {
         "CREATE INDEX t_a ON t (a)",
         "ALTER TABLE t DROP extra",
         "ALTER TABLE t ALTER a TYPE varchar(50), ALTER id TYPE bigint",
-        "ALTER TABLE t RENAME TO t_old; ALTER INDEX t_pkey RENAME TO t_old_pkey; CREATE TABLE t (LIKE t_old INCLUDING ALL); INSERT INTO t SELECT * FROM t_old; DROP TABLE t_old",
+        "ALTER TABLE t RENAME TO t_old; ALTER TABLE t_old RENAME CONSTRAINT t_pkey TO t_old_pkey; CREATE TABLE t (LIKE t_old INCLUDING ALL); INSERT INTO t SELECT * FROM t_old; DROP TABLE t_old",
         "ALTER TABLE t DROP CONSTRAINT t_pkey; ALTER TABLE t ADD PRIMARY KEY (id)",
         "ALTER TABLE t ADD twice bigint GENERATED ALWAYS AS (n * 2) STORED",
         "ALTER TABLE t DROP twice",

@@ -1,6 +1,9 @@
 //! How rows are found again in the target: replica identities, keys that change, values that were not sent.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
+use tests::harness::process::ServiceProcess;
 use tests::harness::runner::{Ctx, Need, Scenario, scenario};
 
 use crate::support::pair::{Pair, Story, stalled};
@@ -165,7 +168,13 @@ async fn other_identity(ctx: Ctx) -> Result<()> {
     pair.origin.execute(source).await?;
     pair.target.execute("CREATE TABLE t (id int PRIMARY KEY, code text NOT NULL, v int)").await?;
     pair.publish("FOR ALL TABLES").await?;
-    let process = pair.run().await?;
+    let mut process = ServiceProcess::spawn(pair.service(), pair.folder())?;
+    let refused = process.wait_for_exit(Duration::from_secs(30)).await?;
+    ensure!(refused.code() == Some(4), "{refused:?}");
+    ensure!(process.log_tail().contains("source_key_changes_unseen"), "{}", process.log_tail());
+    // Who starts it all the same is told when it matters.
+    process.change(|service| service.args(["--preflight", "report"]));
+    process.start_again().await?;
     pair.origin.execute("INSERT INTO t VALUES (1, 'a', 1), (2, 'b', 1)").await?;
     stalled(&process, &["public.t", "replica identity", "REPLICA IDENTITY DEFAULT"]).await?;
 
@@ -181,6 +190,10 @@ async fn other_identity(ctx: Ctx) -> Result<()> {
         .await?;
     pair.caught_up().await.with_context(|| process.log_tail())?;
     pair.same(&["public.t"]).await?;
-    ensure!(process.unexpected_lines(&["stands still"])?.is_empty(), "{:?}", process.unexpected_lines(&[])?);
-    Ok(())
+    let announced = ["stands still", "preflight"];
+    ensure!(process.unexpected_lines(&announced)?.is_empty(), "{:?}", process.unexpected_lines(&announced)?);
+    ensure!(process.terminate(Duration::from_secs(10)).await? == Some(0));
+    // And with that key in the target nothing is to be said.
+    process.change(|_| pair.service());
+    process.start_again().await
 }

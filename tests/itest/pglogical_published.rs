@@ -276,9 +276,15 @@ async fn keyless_refused(ctx: Ctx) -> Result<()> {
     pair.publish("FOR ALL TABLES").await?;
     pair.origin.execute("INSERT INTO t VALUES (1), (1)").await?;
     let mut process = ServiceProcess::spawn(pair.service().args(["--immediate"]), pair.folder())?;
+    let refused = process.wait_for_exit(Duration::from_secs(30)).await?;
+    let said = process.log_tail();
+    ensure!(refused.code() == Some(4) && said.contains("target_key_missing"), "{refused:?} {said}");
+    // Who starts it all the same is told when it matters.
+    process.change(|service| service.args(["--preflight", "report"]));
+    process.start_again().await?;
     stalled(&process, &["public.t", "no primary key", "--immediate"]).await?;
     ensure!(process.terminate(Duration::from_secs(10)).await? == Some(0));
-    process.change(|_| pair.service());
+    process.change(|_| pair.service().args(["--preflight", "report"]));
     process.start_again().await?;
     pair.caught_up().await?;
     pair.same(&["public.t"]).await?;
@@ -291,9 +297,9 @@ async fn keyless_refused(ctx: Ctx) -> Result<()> {
     pair.same(&["public.keyed"]).await?;
     ensure!(state(&process).await?["phase"] == "streaming");
     ensure!(
-        process.unexpected_lines(&["stands still"])?.is_empty(),
+        process.unexpected_lines(&["stands still", "preflight"])?.is_empty(),
         "{:?}",
-        process.unexpected_lines(&["stands still"])?
+        process.unexpected_lines(&["stands still", "preflight"])?
     );
     Ok(())
 }

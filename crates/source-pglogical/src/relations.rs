@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sink_core::flow::Form;
+use sink_core::flow::{Form, OldRows};
 
 use crate::pgoutput::{RelationDescription, RelationOid, ReplicaIdentity, TypeDescription, TypeOid};
 
@@ -94,6 +94,17 @@ impl Relation {
     /// [`key_fit`](Self::key_fit).
     pub fn identity_positions(&self) -> impl Iterator<Item = usize> {
         self.columns.iter().enumerate().filter(|(_, column)| column.in_identity).map(|(at, _)| at)
+    }
+
+    /// What is sent of old rows.
+    #[must_use]
+    pub fn old_rows(&self) -> OldRows {
+        match (self.identity, self.identity_positions().collect::<Vec<_>>()) {
+            (ReplicaIdentity::Full, _) => OldRows::Whole,
+            (ReplicaIdentity::Nothing, _) => OldRows::None,
+            (ReplicaIdentity::Default | ReplicaIdentity::Index, key) if key.is_empty() => OldRows::None,
+            (ReplicaIdentity::Default | ReplicaIdentity::Index, key) => OldRows::Key(key),
+        }
     }
 
     /// Whether a target table with this key, given in the source's names, can follow this table. The flags of the

@@ -16,6 +16,7 @@ pub mod create;
 mod extras;
 pub mod fold;
 mod keyless;
+pub mod keys;
 mod ordered;
 pub mod position;
 pub mod preflight;

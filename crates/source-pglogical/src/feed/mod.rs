@@ -11,15 +11,11 @@ use std::time::{Duration, Instant};
 
 use sink_core::clock::{Clock as _, SystemClock};
 use sink_core::failure::{Disposition, Failure, Place};
-use sink_core::flow::{
-    Binding, Change, ChangeStream, Definition, OldRows, Position, SourceTable, Step, TableNumber,
-};
+use sink_core::flow::{Binding, Change, ChangeStream, Definition, Position, SourceTable, Step, TableNumber};
 
 use crate::Lsn;
 use crate::assemble::{Assembler, Event};
-use crate::pgoutput::{
-    Begin, Commit, Frame, Keepalive, ReplicaIdentity, SourceTime, Status, WalData, decode,
-};
+use crate::pgoutput::{Begin, Commit, Frame, Keepalive, SourceTime, Status, WalData, decode};
 use crate::position::{is_applied, is_backlog};
 use crate::relations::{KeyFit, Relation};
 use crate::transport::{Stream, TransportError};
@@ -224,12 +220,7 @@ impl Feed {
         let relations = self.assembler.relations();
         let forms = relation.columns.iter().map(|column| relations.form(column.type_oid)).collect();
         let (schema, name) = (relation.schema.clone(), relation.name.clone());
-        let old_rows = match (relation.identity, relation.identity_positions().collect::<Vec<_>>()) {
-            (ReplicaIdentity::Full, _) => OldRows::Whole,
-            (ReplicaIdentity::Nothing, _) => OldRows::None,
-            (ReplicaIdentity::Default | ReplicaIdentity::Index, key) if key.is_empty() => OldRows::None,
-            (ReplicaIdentity::Default | ReplicaIdentity::Index, key) => OldRows::Key(key),
-        };
+        let old_rows = relation.old_rows();
         Step::Table(TableNumber(number), SourceTable { schema, name, columns, forms, old_rows })
     }
 

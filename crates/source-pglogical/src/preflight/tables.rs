@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sink_core::failure::chain;
-use sink_core::flow::Binding;
-use sink_core::flow::preflight::target::quoted;
+use sink_core::flow::keys::{check_keyless, keyed};
+use sink_core::flow::preflight::target::{WriteMode, quoted};
 use sink_core::flow::preflight::{Finding, Remedy, Severity, Side};
+use sink_core::flow::{Binding, SourceTable};
 use sink_core::model::{Behaviours, Ident, SchemaId, TableSchema};
 
 use super::{Facts, Plan, columns, slot};
@@ -24,11 +25,11 @@ pub(super) fn findings(
     let sent = sent(facts.source, table);
     let mut found = published(facts.source, plan, table);
     found.extend(reading(facts.source, plan, table));
-    let target = target_of(facts, plan, table);
+    let target = target_of(facts, plan, table).map(|target| keyed(&target, &as_sent(table, &sent)));
     match &target {
         Some(target) => {
             found.extend(identity(facts.source, table, &sent, Some(target)));
-            found.extend(key(facts, table, &sent, target));
+            found.extend(key(facts, plan, table, &sent, target));
             found.extend(columns::findings(facts, table, &sent, target));
             found.extend(binding(table, &sent, target, &found));
         }
@@ -52,6 +53,18 @@ fn sent<'a>(source: &SourceCatalog, table: &'a Table) -> Vec<&'a Column> {
     };
     let any = |column: &&Column| table.publications.iter().any(|membership| sends(membership, column));
     table.columns.iter().filter(any).collect()
+}
+
+/// As the stream will describe it.
+fn as_sent(table: &Table, sent: &[&Column]) -> SourceTable {
+    let relation = table.as_relation(sent.iter().copied());
+    SourceTable {
+        schema: table.name.schema.clone(),
+        name: table.name.name.clone(),
+        columns: relation.columns.iter().map(|column| column.name.clone()).collect(),
+        forms: Vec::new(),
+        old_rows: relation.old_rows(),
+    }
 }
 
 fn target_of(facts: Facts<'_>, plan: &Plan<'_>, table: &Table) -> Option<Arc<TableSchema>> {
@@ -255,11 +268,26 @@ fn source_key(table: &Table) -> Vec<String> {
 }
 
 /// Whether the target's rows can be found by what the source sends of old ones.
-fn key(facts: Facts<'_>, table: &Table, sent: &[&Column], target: &TableSchema) -> Option<Finding> {
+fn key(
+    facts: Facts<'_>,
+    plan: &Plan<'_>,
+    table: &Table,
+    sent: &[&Column],
+    target: &TableSchema,
+) -> Option<Finding> {
     let target_name = quoted(&target.id);
     if target.primary_key.is_empty() {
-        let what = "the target table has no primary key, so rows cannot be found again";
-        let finding = Finding::new(Severity::Error, "target_key_missing", &table.name, what);
+        let together = plan.mode == WriteMode::Transactional;
+        let (severity, what) = match check_keyless(target, &as_sent(table, sent), together) {
+            Ok(()) => (
+                Severity::Warning,
+                "the target table has no key: rows that are the same are counted, and each batch that changes or removes \
+                 some reads the whole table"
+                    .to_owned(),
+            ),
+            Err(why) => (Severity::Error, why),
+        };
+        let finding = Finding::new(severity, "target_key_missing", &table.name, what);
         let key = source_key(table);
         if key.is_empty() {
             return Some(finding);
