@@ -163,10 +163,6 @@ mod tests {
     use crate::model::schema::examples;
     use crate::model::{ColumnSchema, UniqueKey, ValueClass};
 
-    fn unique(name: &str, columns: &[usize]) -> UniqueKey {
-        UniqueKey { name: name.to_owned(), columns: columns.to_vec(), nulls_equal: false, deferrable: false }
-    }
-
     /// `id, a, b`, of which the first may be the primary key.
     fn table(keys: usize, unique_keys: Vec<UniqueKey>) -> Arc<TableSchema> {
         let column = |name| ColumnSchema {
@@ -186,10 +182,6 @@ mod tests {
             forms: Vec::new(),
             old_rows,
         }
-    }
-
-    fn key(table: &Arc<TableSchema>, old_rows: OldRows) -> Vec<usize> {
-        keyed(table, &source(old_rows)).primary_key.clone()
     }
 
     #[test]
