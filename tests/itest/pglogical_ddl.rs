@@ -159,7 +159,7 @@ async fn in_the_middle(ctx: Ctx) -> Result<()> {
     for expected in [
         "(before,after,1,1,1)",
         "(x,after,2,2,2)",
-        "(x,,100,7,3)",
+        "(x,x,100,7,3)",
         "(,z,13,13,13)",
         "(,d,,14,14)",
         "(,k,,1,16)",

@@ -144,7 +144,9 @@ async fn look(args: &StartArgs, target: &Arc<Target>) -> Result<Report, LookErro
     let publications = [args.source.publication().map_err(LookError::Flags)?];
     let slot = args.source.slot_name.as_str();
     let config = args.source.config().map_err(LookError::Flags)?;
-    let source = read(&config, Wanted { slot, publications: &publications }).await?;
+    let mut source = read(&config, Wanted { slot, publications: &publications }).await?;
+    // The books of a feed in the other direction are not carried.
+    source.published.tables.retain(|table| table.name.schema != args.target.staging_db);
     let home = target.home();
     let schema = home.schema().refresh(home).await.map_err(LookError::Target)?;
     let target_facts = sql::target_facts(home).await.map_err(LookError::Target)?;
