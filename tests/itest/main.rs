@@ -118,8 +118,6 @@ fn main() -> ExitCode {
         pglogical_tables::all(),
         pglogical_types::all(),
         pglogical_watch::all(),
-        pglogical_preflight::all(),
-        pglogical_preflight_program::all(),
         pglogical_values::all(),
         pgoutput::all(),
         pgoutput_session::all(),
