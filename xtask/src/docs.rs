@@ -6,8 +6,12 @@ use anyhow::{Context, Result};
 use crate::cargo;
 
 /// Program, page and file.
-const PAGES: &[(&str, &str, &str)] =
-    &[("cdc-webhook", "metrics", "docs/metrics.md"), ("cdc-webhook", "flags", "docs/flags.md")];
+const PAGES: &[(&str, &str, &str)] = &[
+    ("cdc-webhook", "metrics", "docs/metrics.md"),
+    ("cdc-webhook", "flags", "docs/flags.md"),
+    ("cdc-pglogical", "metrics", "docs/pglogical/metrics.md"),
+    ("cdc-pglogical", "flags", "docs/pglogical/flags.md"),
+];
 
 /// Builds the programs and writes every page.
 pub(crate) fn write() -> Result<()> {

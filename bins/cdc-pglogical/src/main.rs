@@ -4,6 +4,7 @@
 //! Only reads flags, builds the pieces, hands them to each other and waits.
 
 mod args;
+mod docs;
 mod observe;
 mod preflight;
 mod snapshot;
@@ -20,6 +21,7 @@ use sink_service::logging::{self, LoggingArgs};
 use sink_service::settings::Setting;
 
 use crate::args::StartArgs;
+use crate::docs::PrintDocsArgs;
 use crate::preflight::PreflightArgs;
 
 /// Follows a PostgreSQL database by logical replication and applies its transactions to CockroachDB or PostgreSQL, so
@@ -42,6 +44,9 @@ enum Command {
     /// Look for everything that would keep `start` from working or from keeping its promises, print it with the statements
     /// that mend it, and change nothing. Ends with 0 if nothing is an error, with 4 otherwise.
     Preflight(Box<PreflightArgs>),
+    /// Print a generated page of the documentation.
+    #[command(hide = true)]
+    PrintDocs(PrintDocsArgs),
 }
 
 fn main() -> ExitCode {
@@ -80,6 +85,7 @@ async fn run(cli: Cli, settings: &[Setting]) -> Result<Exit, Failed> {
             Box::pin(start::start(*args, settings, log)).await
         }
         Command::Preflight(args) => preflight::run(*args).await,
+        Command::PrintDocs(args) => Ok(docs::print(&args)),
     }
 }
 

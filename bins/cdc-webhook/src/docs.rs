@@ -1,9 +1,8 @@
 //! Pages of the documentation that are made from the code: metrics and flags. `cargo xtask docs` writes them.
 
-use std::fmt::Write as _;
-
-use clap::{Arg, ArgAction, Args, Command, CommandFactory as _, ValueEnum};
+use clap::{Args, CommandFactory as _, ValueEnum};
 use sink_service::exit::Exit;
+use sink_service::reference::{MetricRow, flags_page, metric_row, metrics_table};
 use sink_service::telemetry;
 
 use crate::Cli;
@@ -35,115 +34,24 @@ pub(crate) fn print(args: &PrintDocsArgs) -> Exit {
     Exit::Success
 }
 
-/// One row of the table: name, kind, unit, labels, help.
-type Row = (&'static str, String, String, &'static str, &'static str);
-
-fn rows() -> Vec<Row> {
+fn rows() -> Vec<MetricRow> {
     let ours = sink_core::metrics::METRICS.iter().chain(source_webhook::metrics::METRICS);
-    let ours = ours.map(|m| (m.name, format!("{:?}", m.kind), unit(m.unit), m.labels, m.help));
-    let service = telemetry::all_metrics();
-    let service = service.map(|m| (m.name, format!("{:?}", m.kind), unit(m.unit), m.labels, m.help));
-    let mut rows: Vec<Row> = ours.chain(service).collect();
+    // Only log sources copy tables.
+    let ours = ours.filter(|metric| !metric.name.starts_with("snapshot_"));
+    let ours = ours.map(|m| metric_row(m.name, m.kind, m.unit, m.labels, m.help));
+    let service = telemetry::all_metrics().map(|m| metric_row(m.name, m.kind, m.unit, m.labels, m.help));
+    let mut rows: Vec<MetricRow> = ours.chain(service).collect();
     rows.sort_unstable();
     rows
 }
 
-fn unit(unit: ::metrics::Unit) -> String {
-    match unit {
-        ::metrics::Unit::Count => "count".to_owned(),
-        other => other.as_str().to_owned(),
-    }
-}
-
 fn metrics() -> String {
-    let mut page = String::from(include_str!("docs/metrics-head.md"));
-    page.push_str("\n| name | type | unit | labels | meaning |\n|---|---|---|---|---|\n");
-    for (name, kind, unit, labels, help) in rows() {
-        let labels = if labels.is_empty() { "" } else { labels };
-        let kind = kind.to_lowercase();
-        // Writing to a string cannot fail.
-        let _ = writeln!(page, "| `{name}` | {kind} | {unit} | {labels} | {help} |");
-    }
-    page.push('\n');
-    page.push_str(include_str!("docs/metrics-original.md"));
-    page
+    let (head, tail) = (include_str!("docs/metrics-head.md"), include_str!("docs/metrics-original.md"));
+    format!("{head}{}\n{tail}", metrics_table(&rows()))
 }
 
 fn flags() -> String {
-    let mut command = Cli::command();
-    command.build();
-    let mut page = String::from(include_str!("docs/flags-head.md"));
-    let everywhere: Vec<&Arg> = command.get_arguments().filter(|arg| is_listed(arg)).collect();
-    page.push_str("\n## With every command\n");
-    list(&mut page, everywhere.iter().copied());
-    for subcommand in command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
-        let about = subcommand.get_about().map(ToString::to_string).unwrap_or_default();
-        let _ = write!(page, "\n## `{}`\n\n{about}\n", subcommand.get_name());
-        let known = |arg: &&Arg| everywhere.iter().any(|one| one.get_id() == arg.get_id());
-        list(&mut page, of(subcommand).filter(|arg| !known(arg)));
-    }
-    page
-}
-
-fn of(command: &Command) -> impl Iterator<Item = &Arg> {
-    command.get_arguments().filter(|arg| is_listed(arg))
-}
-
-fn is_listed(arg: &Arg) -> bool {
-    let asks = matches!(
-        arg.get_action(),
-        ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version
-    );
-    !asks && !arg.is_hide_set()
-}
-
-/// Flags under their headings, in the order of `--help`.
-fn list<'a>(page: &mut String, args: impl Iterator<Item = &'a Arg>) {
-    let mut heading = None;
-    for arg in args {
-        let under = arg.get_help_heading().unwrap_or("Options");
-        if heading.replace(under) != Some(under) {
-            let _ = write!(
-                page,
-                "\n### {under}\n\n| flag | also | environment | default | meaning |\n|---|---|---|---|---|\n"
-            );
-        }
-        page.push_str(&row(arg));
-    }
-}
-
-fn row(arg: &Arg) -> String {
-    let value = arg.get_value_names().filter(|_| arg.get_action().takes_values());
-    let value = value.map(|names| names.iter().map(|name| format!(" {name}")).collect::<String>());
-    let mut names: Vec<String> = arg.get_short().map(|short| format!("`-{short}`")).into_iter().collect();
-    names.extend(arg.get_all_aliases().into_iter().flatten().map(|alias| format!("`--{alias}`")));
-    let flag = arg.get_long().map_or_else(
-        || format!("`{}`", arg.get_id()),
-        |long| format!("`--{long}{}`", value.unwrap_or_default()),
-    );
-    let environment = arg.get_env().map(|name| format!("`{}`", name.to_string_lossy())).unwrap_or_default();
-    let defaults: Vec<String> = arg
-        .get_default_values()
-        .iter()
-        .map(|value| format!("`{}`", value.to_string_lossy()))
-        .filter(|_| arg.get_action().takes_values())
-        .collect();
-    let mut help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
-    let choices: Vec<String> = arg
-        .get_possible_values()
-        .iter()
-        .filter(|choice| !choice.is_hide_set())
-        .map(|choice| {
-            let about = choice.get_help().map(|help| format!(": {help}")).unwrap_or_default();
-            format!("`{}`{about}", choice.get_name())
-        })
-        .collect();
-    let is_switch = choices == ["`true`", "`false`"];
-    if !choices.is_empty() && !is_switch {
-        let _ = write!(help, ". Values: {}", choices.join("; "));
-    }
-    let help = help.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|");
-    format!("| {flag} | {} | {environment} | {} | {help} |\n", names.join(", "), defaults.join(", "))
+    flags_page(include_str!("docs/flags-head.md"), Cli::command())
 }
 
 #[cfg(test)]
@@ -225,7 +133,7 @@ mod tests {
             assert!(!names.is_empty() || expression.starts_with("up"), "{expression}");
             for name in names {
                 seen += 1;
-                let known = |row: &Row| match row.1.as_str() {
+                let known = |row: &MetricRow| match row.1.as_str() {
                     "Histogram" => {
                         ["_bucket", "_sum", "_count"].iter().any(|end| name == format!("{}{end}", row.0))
                     }
