@@ -6,7 +6,7 @@ use super::StagingArea;
 const COLUMNS: &str = "p.position, p.epoch, p.source_identity::text, p.torn, \
                        (extract(epoch FROM p.source_time) * 1000000)::int8";
 
-/// Reads a position. Parameters: feed, scope. Answers [`COLUMNS`].
+/// Reads a position. Parameters: feed, scope. Answers itself, epoch, source identity, torn, source time.
 #[must_use]
 pub fn read(area: &StagingArea) -> String {
     format!("SELECT {COLUMNS} FROM {} p WHERE feed = $1 AND scope = $2", area.table("positions"))
