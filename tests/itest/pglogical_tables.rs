@@ -17,6 +17,7 @@ use crate::pglogical_types::{USERS_TYPES, all_values};
 use crate::support::made::{command, pair, run, same, script, stop};
 use crate::support::pair::{CATCH_UP, Pair};
 use crate::support::replication::{self, LIMIT};
+use crate::support::snapshot::wait_until_done;
 
 const BOTH: &[Need] = &[Need::Postgres, Need::PostgresBinaries];
 
@@ -145,7 +146,8 @@ async fn with_copy(ctx: Ctx) -> Result<()> {
     ensure!(planned.contains("CREATE TABLE \"public\".\"things\""), "the dry run shows {planned}");
     let service = pair.service().args(["--createTables", "--snapshotMode", "initial"]);
     let process = ServiceProcess::start(service, pair.folder()).await?;
-    // A position alone says nothing yet: it is that of the slot while tables are copied.
+    // A position alone says nothing yet: it is that of the slot while tables are copied. Nor does an empty list of tables.
+    wait_until_done(&pair.target).await?;
     let left = "SELECT count(*) FROM _cdc_sink.created_tables WHERE NOT finished";
     wait::eventually(CATCH_UP, "the second phase of all tables", async || {
         let left: i64 = sqlx::query_scalar(left).fetch_one(&mut pair.target.connect().await?).await?;

@@ -9,7 +9,7 @@ use sink_service::telemetry;
 use crate::Cli;
 
 /// Beginnings of the engine's metrics that log sources have as well; the others are about staging, marks and slices.
-const SHARED: &[&str] = &["pool_", "apply_config", "apply_discarded", "snapshot_"];
+const SHARED: &[&str] = &["pool_", "apply_config", "apply_discarded"];
 
 /// Flags of `print-docs`.
 #[derive(Debug, Clone, Args)]

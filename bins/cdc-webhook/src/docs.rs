@@ -36,8 +36,6 @@ pub(crate) fn print(args: &PrintDocsArgs) -> Exit {
 
 fn rows() -> Vec<MetricRow> {
     let ours = sink_core::metrics::METRICS.iter().chain(source_webhook::metrics::METRICS);
-    // Only log sources copy tables.
-    let ours = ours.filter(|metric| !metric.name.starts_with("snapshot_"));
     let ours = ours.map(|m| metric_row(m.name, m.kind, m.unit, m.labels, m.help));
     let service = telemetry::all_metrics().map(|m| metric_row(m.name, m.kind, m.unit, m.labels, m.help));
     let mut rows: Vec<MetricRow> = ours.chain(service).collect();

@@ -63,6 +63,14 @@ pub const METRICS: &[Metric] = &[
         "feed, outcome",
         "Attempts to open the source's stream.",
     ),
+    metric(
+        "snapshot_rows_total",
+        Kind::Counter,
+        Unit::Count,
+        TABLE,
+        "Rows committed by the initial snapshot; those of a copy that was broken off and begun anew count again.",
+    ),
+    metric("snapshot_bytes_total", Kind::Counter, Unit::Bytes, TABLE, "Text of these rows."),
 ];
 
 /// Tells the recorder what each metric means.

@@ -300,12 +300,4 @@ pub const METRICS: &[Metric] = &[
         HOST,
         "Times that no connection for work could be had: unreachable, refused, or all busy for too long.",
     ),
-    metric(
-        "snapshot_rows_total",
-        Kind::Counter,
-        Unit::Count,
-        TABLE,
-        "Rows committed by the initial snapshot; those of a copy that was broken off and begun anew count again.",
-    ),
-    metric("snapshot_bytes_total", Kind::Counter, Unit::Bytes, TABLE, "Text of these rows."),
 ];
