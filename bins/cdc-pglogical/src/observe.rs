@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sink_core::flow::{FlowStatus, Phase};
 use sink_core::target::Target;
 use sink_service::operators::{Answer, Answers};
 use sink_service::process;
-use sink_service::settings::Setting;
+use sink_service::settings::{self, Setting};
 use sink_service::telemetry::MetricsHandle;
 
 /// Longest wait for the target's answer.
@@ -22,11 +22,7 @@ pub(crate) fn answers(
     metrics: MetricsHandle,
     settings: &[Setting],
 ) -> Answers {
-    let shown: Map<String, Value> = settings
-        .iter()
-        .map(|setting| (setting.name.clone(), json!({ "value": setting.value, "from": setting.origin })))
-        .collect();
-    let settings = Value::from(shown);
+    let settings = settings::to_json(settings);
     let (ready, diagnosed) = (Arc::clone(status), Arc::clone(status));
     let target = Arc::clone(target);
     Answers {
@@ -46,13 +42,7 @@ pub(crate) fn answers(
                     "optimized": !cfg!(debug_assertions),
                 },
                 "settings": settings,
-                "process": {
-                    "pid": std::process::id(),
-                    "started": process::started_text(),
-                    "uptime_seconds": process::uptime_seconds(),
-                    "resident_bytes": process::resident_bytes(),
-                    "open_files": process::open_files(),
-                },
+                "process": process::to_json(),
                 "feed": state(&diagnosed),
             });
             Box::pin(std::future::ready((StatusCode::OK, format!("{all:#}\n"))))

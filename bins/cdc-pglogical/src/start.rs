@@ -2,10 +2,10 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
-use sink_core::failure::{Disposition, Failure, chain};
+use sink_core::failure::{Failure, chain};
 use sink_core::flow::copy::Board;
 use sink_core::flow::{FeedName, FlowApplier, FlowStatus, Supervisor, Upkeep, upkeep};
 use sink_core::target::{Target, TargetConfig};
@@ -13,6 +13,7 @@ use sink_service::exit::Exit;
 use sink_service::http_server::HttpStats;
 use sink_service::logging::LogHandle;
 use sink_service::operators::Operators;
+use sink_service::process;
 use sink_service::settings::Setting;
 use sink_service::shutdown::{Reloads, Signals};
 use sink_service::snapshot_args::SnapshotMode;
@@ -25,11 +26,6 @@ use tokio_util::task::TaskTracker;
 use crate::Failed;
 use crate::args::StartArgs;
 use crate::{observe, preflight, snapshot, tables, watching};
-
-/// How long a target that does not answer is waited for at start; a supervisor takes over after that.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(60);
-/// Pause between attempts.
-const CONNECT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs until SIGTERM or SIGINT, or until a person has to decide.
 pub(crate) async fn start(args: StartArgs, settings: &[Setting], log: LogHandle) -> Result<Exit, Failed> {
@@ -54,7 +50,7 @@ pub(crate) async fn start(args: StartArgs, settings: &[Setting], log: LogHandle)
     preflight::before_start(&args, &target, &signals.shutdown()).await?;
     tables::create_without_copy(&args, &target).await?;
 
-    let upkeep = Upkeep::begin(Arc::clone(&target), hostname());
+    let upkeep = Upkeep::begin(Arc::clone(&target), process::holder());
     let status = Arc::new(FlowStatus::new(&args.source.loop_name));
     let operators = operators(&args, &status, &target, (metrics, settings)).await?;
     upkeep.spawn(reload(signals.reloads(), log, Arc::clone(&target)));
@@ -122,7 +118,7 @@ async fn operators(
 ) -> Result<Operators, Failed> {
     let answers = Arc::new(observe::answers(status, target, metrics, settings));
     let address = args.feed.metrics_addr.as_deref();
-    let operators = Operators::serve(address, answers, Arc::new(HttpStats::default())).await;
+    let operators = Operators::answering(address, answers, Arc::new(HttpStats::default())).await;
     operators
         .with_context(|| format!("cannot listen on {} (--metricsAddr)", address.unwrap_or_default()))
         .map_err(|e| (Exit::Usage, e))
@@ -141,21 +137,10 @@ async fn carry(work: Work, stopping: &CancellationToken, grace: Duration) -> Opt
     }
 }
 
-/// Tries until the target answers, patience ends, or the process is told to stop.
+/// Connects, unless told to stop before the target answers.
 async fn connect(config: TargetConfig, stop: &CancellationToken) -> Result<Target, Failed> {
-    let deadline = Instant::now() + CONNECT_PATIENCE;
-    loop {
-        match Target::connect(config.clone()).await {
-            Ok(target) => return Ok(target),
-            Err(failure) if failure.disposition() == Disposition::Retry && Instant::now() < deadline => {
-                tracing::warn!(error = %chain(&failure), "the target does not answer; trying again");
-            }
-            Err(failure) => return Err(target_failed(failure)),
-        }
-        if stop.run_until_cancelled(tokio::time::sleep(CONNECT_PAUSE)).await.is_none() {
-            return Err((Exit::Target, anyhow::anyhow!("told to stop before the target answered")));
-        }
-    }
+    let target = Target::connect_patiently(config, stop).await.map_err(target_failed)?;
+    target.ok_or_else(|| (Exit::Target, anyhow::anyhow!("told to stop before the target answered")))
 }
 
 pub(crate) fn target_failed(failure: Failure) -> Failed {
@@ -180,12 +165,4 @@ async fn reload(mut reloads: Reloads, log: LogHandle, target: Arc<Target>) {
         }
         upkeep::reload(&target).await;
     }
-}
-
-/// Shown to operators as the holder of leases.
-fn hostname() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim();
-    let name = if name.is_empty() { "unknown" } else { name };
-    format!("{name}:{}", std::process::id())
 }

@@ -1,67 +1,33 @@
 //! What operators reach besides the feeds: the listener of `--metricsAddr`, and diagnostics by request or signal.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sink_core::checkpoint::Leases;
 use sink_service::exit::Exit;
-use sink_service::http_server::{self, HttpLimits, HttpServer, HttpStats};
-use sink_service::settings::Setting;
-use sink_service::shutdown::{self, Reloads};
+use sink_service::http_server::HttpStats;
+use sink_service::operators::Operators;
+use sink_service::settings::{self, Setting};
+use sink_service::shutdown::Reloads;
 use sink_service::{process, telemetry};
 use source_webhook::Webhook;
 use source_webhook::diag::Diagnostics;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::Failed;
 
-/// Most connections to the operators' listener; further ones wait.
-const MAX_CONNECTIONS: usize = 64;
-/// Time for its last answers.
-const GRACE: Duration = Duration::from_secs(1);
-
-/// The operators' listener. It is stopped last, so that a process can be watched while it drains.
-pub(crate) struct Admin {
-    stop: CancellationToken,
-    tasks: TaskTracker,
-}
-
-impl Admin {
-    /// Serves on `address`, if there is one.
-    pub(crate) async fn serve(
-        address: Option<&str>,
-        webhook: &Arc<Webhook>,
-        stats: &Arc<HttpStats>,
-    ) -> Result<Self, Failed> {
-        let admin = Self { stop: CancellationToken::new(), tasks: TaskTracker::new() };
-        let Some(address) = address else { return Ok(admin) };
-        let listener = http_server::bind(address)
-            .await
-            .with_context(|| format!("cannot listen on {address} (--metricsAddr)"))
-            .map_err(|e| (Exit::Usage, e))?;
-        let bound = listener.local_addr().map_or_else(|_| address.to_owned(), |a| a.to_string());
-        tracing::info!(address = %bound, "listening for operators");
-        let server = HttpServer {
-            listener,
-            tls: None,
-            limits: HttpLimits { max_connections: MAX_CONNECTIONS, ..HttpLimits::default() },
-            shutdown: admin.stop.clone(),
-            grace: GRACE,
-            stats: Arc::clone(stats),
-        };
-        let webhook = Arc::clone(webhook);
-        admin.tasks.spawn(server.serve(move |request| Arc::clone(&webhook).handle_admin(request)));
-        Ok(admin)
-    }
-
-    /// Stops listening.
-    pub(crate) async fn stop(self) {
-        self.stop.cancel();
-        shutdown::drain(&self.tasks, GRACE * 3).await;
-    }
+/// Serves operators on `address`, if there is one.
+pub(crate) async fn serve(
+    address: Option<&str>,
+    webhook: &Arc<Webhook>,
+    stats: &Arc<HttpStats>,
+) -> Result<Operators, Failed> {
+    let webhook = Arc::clone(webhook);
+    let handler = move |request| Arc::clone(&webhook).handle_admin(request);
+    let operators = Operators::serve(address, Arc::clone(stats), handler).await;
+    operators
+        .with_context(|| format!("cannot listen on {} (--metricsAddr)", address.unwrap_or_default()))
+        .map_err(|e| (Exit::Usage, e))
 }
 
 /// Writes diagnostics to the log whenever SIGUSR1 asks for them.
@@ -78,27 +44,18 @@ pub(crate) async fn diagnose(webhook: Arc<Webhook>, mut asked: Reloads) {
 /// What only this binary knows of the process.
 pub(crate) fn diagnostics(settings: &[Setting], leases: Arc<Leases>, stats: Arc<HttpStats>) -> Diagnostics {
     telemetry::announce(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
-    let shown: Map<String, Value> = settings
-        .iter()
-        .map(|setting| (setting.name.clone(), json!({ "value": setting.value, "from": setting.origin })))
-        .collect();
     Diagnostics {
         build: json!({
             "program": env!("CARGO_PKG_NAME"),
             "version": env!("CARGO_PKG_VERSION"),
             "optimized": !cfg!(debug_assertions),
         }),
-        settings: shown.into(),
+        settings: settings::to_json(settings),
         process: Box::new(move || {
-            json!({
-                "pid": std::process::id(),
-                "started": process::started_text(),
-                "uptime_seconds": process::uptime_seconds(),
-                "resident_bytes": process::resident_bytes(),
-                "open_files": process::open_files(),
-                "connections": stats.connections(),
-                "requests_in_flight": stats.requests(),
-            })
+            let mut state = process::to_json();
+            state["connections"] = stats.connections().into();
+            state["requests_in_flight"] = stats.requests().into();
+            state
         }),
         leases,
     }

@@ -13,8 +13,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use sink_service::exit::Exit;
-use sink_service::layered::{self, ConfigFileArgs};
+use sink_service::layered::ConfigFileArgs;
 use sink_service::logging::{self, LoggingArgs};
+use sink_service::program;
 use sink_service::settings::Setting;
 
 use crate::args::{ResetArgs, StartArgs, StatusArgs};
@@ -50,39 +51,18 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let (cli, settings): (Cli, Vec<Setting>) =
-        match layered::parse_with_settings(std::env::args_os(), Some("start")) {
-            Ok(parsed) => parsed,
-            Err(error) => return error.report().into(),
-        };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("error: cannot start the runtime: {error}");
-            return Exit::Failure.into();
-        }
-    };
-    let done = runtime.block_on(run(cli, &settings));
-    // Nothing is left that matters; a blocked helper thread must not keep the process alive.
-    runtime.shutdown_background();
-    match done {
-        Ok(exit) => exit.into(),
-        Err((exit, error)) => {
-            eprintln!("error: {error:#}");
-            exit.into()
-        }
-    }
+    program::run(run)
 }
 
 /// An error for people, with the code for machines.
 type Failed = (Exit, anyhow::Error);
 
-async fn run(cli: Cli, settings: &[Setting]) -> Result<Exit, Failed> {
+async fn run(cli: Cli, settings: Vec<Setting>) -> Result<Exit, Failed> {
     sink_service::tls::install_crypto_provider().map_err(|e| (Exit::Failure, e.into()))?;
     match cli.command {
         Command::Start(args) => {
             let log = logging::init(&cli.logging).map_err(|e| (Exit::Usage, e.into()))?;
-            start::start(*args, settings, log).await
+            start::start(*args, &settings, log).await
         }
         Command::Status(args) => operate::status(args).await,
         Command::Reset(args) => operate::reset(args).await,

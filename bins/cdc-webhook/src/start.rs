@@ -1,13 +1,13 @@
 //! `start`: builds the engine and serves until told to stop.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use sink_core::apply::SqlApplier;
 use sink_core::checkpoint::Leases;
 use sink_core::clock::SystemClock;
-use sink_core::failure::{Disposition, chain};
+use sink_core::failure::chain;
 use sink_core::resolver::Resolvers;
 use sink_core::staging::SqlStager;
 use sink_core::staging::sql::registry::Registry;
@@ -15,6 +15,7 @@ use sink_core::target::{Target, TargetConfig};
 use sink_service::exit::Exit;
 use sink_service::http_server::{self, HttpLimits, HttpServer, HttpStats, Served};
 use sink_service::logging::LogHandle;
+use sink_service::process;
 use sink_service::settings::Setting;
 use sink_service::shutdown::{self, Reloads, Signals};
 use sink_service::telemetry;
@@ -26,16 +27,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Failed;
-use crate::admin::{self, Admin};
+use crate::admin;
 use crate::args::StartArgs;
 use crate::operate::target_failed;
 
-/// How long a target that does not answer is waited for at start; a supervisor takes over after that.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(60);
 /// Longest wait for the target to take back leases and connections.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(5);
-/// Pause between attempts.
-const CONNECT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs until SIGTERM or SIGINT.
 pub(crate) async fn start(args: StartArgs, settings: &[Setting], log: LogHandle) -> Result<Exit, Failed> {
@@ -58,7 +55,7 @@ pub(crate) async fn start(args: StartArgs, settings: &[Setting], log: LogHandle)
     let registry = Arc::new(Registry::default());
     let stager = Arc::new(SqlStager::new(Arc::clone(&target), Arc::clone(&registry)));
     let applier = Arc::new(SqlApplier::new(Arc::clone(&target), registry, args.applier()));
-    let leases = Arc::new(Leases::new(&target, Arc::new(SystemClock), hostname()));
+    let leases = Arc::new(Leases::new(&target, Arc::new(SystemClock), process::holder()));
     let resolvers = Arc::new(Resolvers::new(
         Arc::clone(&target),
         Arc::clone(&stager),
@@ -77,7 +74,7 @@ pub(crate) async fn start(args: StartArgs, settings: &[Setting], log: LogHandle)
     let config = args.webhook(authenticator.clone());
     let render = move || metrics.render();
     let webhook = Webhook::new(Arc::new(intake), config, deliveries.clone(), render, diagnostics);
-    let admin = Admin::serve(args.server.metrics_addr.as_deref(), &webhook, &stats).await?;
+    let admin = admin::serve(args.server.metrics_addr.as_deref(), &webhook, &stats).await?;
 
     let leases_stop = CancellationToken::new();
     let lease_keeper = TaskTracker::new();
@@ -201,21 +198,10 @@ async fn open_target(args: &StartArgs, signals: &Signals) -> Result<Arc<Target>,
     Ok(target)
 }
 
-/// Tries until the target answers, patience ends, or the process is told to stop.
+/// Connects, unless told to stop before the target answers.
 async fn connect(config: TargetConfig, stop: &CancellationToken) -> Result<Target, Failed> {
-    let deadline = Instant::now() + CONNECT_PATIENCE;
-    loop {
-        match Target::connect(config.clone()).await {
-            Ok(target) => return Ok(target),
-            Err(failure) if failure.disposition() == Disposition::Retry && Instant::now() < deadline => {
-                tracing::warn!(error = %chain(&failure), "the target does not answer; trying again");
-            }
-            Err(failure) => return Err(target_failed(failure)),
-        }
-        if stop.run_until_cancelled(tokio::time::sleep(CONNECT_PAUSE)).await.is_none() {
-            return Err((Exit::Target, anyhow::anyhow!("told to stop before the target answered")));
-        }
-    }
+    let target = Target::connect_patiently(config, stop).await.map_err(target_failed)?;
+    target.ok_or_else(|| (Exit::Target, anyhow::anyhow!("told to stop before the target answered")))
 }
 
 /// What SIGHUP does.
@@ -246,12 +232,4 @@ impl Reload {
             tokio::join!(tokens, self.resolvers.reload());
         }
     }
-}
-
-/// Shown to operators as the holder of leases.
-fn hostname() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim();
-    let name = if name.is_empty() { "unknown" } else { name };
-    format!("{name}:{}", std::process::id())
 }

@@ -26,6 +26,7 @@ pub mod apply;
 
 pub mod flow;
 
+mod backoff;
 pub mod clock;
 pub mod credentials;
 pub mod failure;

@@ -19,6 +19,7 @@ pub mod layered;
 pub mod logging;
 pub mod operators;
 pub mod process;
+pub mod program;
 pub mod reference;
 pub mod secret;
 pub mod settings;

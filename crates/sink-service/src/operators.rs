@@ -1,4 +1,5 @@
-//! The listener for operators of a program that has no other: health, readiness, metrics, diagnostics.
+//! The listener for operators: health, readiness, metrics, diagnostics. It is stopped last, so that a process can be
+//! watched while it drains.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -42,15 +43,35 @@ pub struct Operators {
 }
 
 impl Operators {
-    /// Listens on `address`, if there is one.
+    /// Answers on `address`, if there is one.
     ///
     /// # Errors
     /// If the address cannot be listened on.
-    pub async fn serve(
+    pub async fn answering(
         address: Option<&str>,
         answers: Arc<Answers>,
         stats: Arc<HttpStats>,
     ) -> std::io::Result<Self> {
+        let handler = move |request| {
+            let answers = Arc::clone(&answers);
+            async move { answer(&answers, &request).await }
+        };
+        Self::serve(address, stats, handler).await
+    }
+
+    /// Serves on `address`, if there is one.
+    ///
+    /// # Errors
+    /// If the address cannot be listened on.
+    pub async fn serve<H, F>(
+        address: Option<&str>,
+        stats: Arc<HttpStats>,
+        handler: H,
+    ) -> std::io::Result<Self>
+    where
+        H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+    {
         let operators = Self { stop: CancellationToken::new(), tasks: TaskTracker::new() };
         let Some(address) = address else { return Ok(operators) };
         let listener = http_server::bind(address).await?;
@@ -64,10 +85,7 @@ impl Operators {
             grace: GRACE,
             stats,
         };
-        operators.tasks.spawn(server.serve(move |request| {
-            let answers = Arc::clone(&answers);
-            async move { answer(&answers, &request).await }
-        }));
+        operators.tasks.spawn(server.serve(handler));
         Ok(operators)
     }
 

@@ -5,6 +5,7 @@
 use std::sync::OnceLock;
 
 use metrics::Unit;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::telemetry::{Kind, Metric};
@@ -68,6 +69,27 @@ pub fn resident_bytes() -> Option<u64> {
 #[must_use]
 pub fn open_files() -> Option<usize> {
     Some(std::fs::read_dir("/proc/self/fd").ok()?.count())
+}
+
+/// What support asks of the process, as JSON.
+#[must_use]
+pub fn to_json() -> Value {
+    json!({
+        "pid": std::process::id(),
+        "started": started_text(),
+        "uptime_seconds": uptime_seconds(),
+        "resident_bytes": resident_bytes(),
+        "open_files": open_files(),
+    })
+}
+
+/// The host and process, as shown to operators as the holder of leases.
+#[must_use]
+pub fn holder() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    let name = if name.is_empty() { "unknown" } else { name };
+    format!("{name}:{}", std::process::id())
 }
 
 /// Sets the gauges.

@@ -3,6 +3,7 @@
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use serde_json::{Value, json};
 
 use crate::secret;
 
@@ -15,6 +16,15 @@ pub struct Setting {
     pub value: Option<String>,
     /// `default`, `environment`, or `given` on the command line or in the configuration file.
     pub origin: &'static str,
+}
+
+/// Settings as JSON: by name, the value and where it came from.
+#[must_use]
+pub fn to_json(settings: &[Setting]) -> Value {
+    let each = settings
+        .iter()
+        .map(|setting| (setting.name.clone(), json!({ "value": setting.value, "from": setting.origin })));
+    Value::Object(each.collect())
 }
 
 /// The settings of a command. Options whose environment value is hidden in `--help` hold secrets.

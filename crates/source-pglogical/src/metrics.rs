@@ -1,7 +1,7 @@
 //! What is measured of the source.
 
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
-use sink_core::metrics::{Kind, Metric};
+use metrics::{Unit, gauge};
+use sink_core::metrics::{Kind, Metric, describe_all};
 
 use crate::catalog::WalStatus;
 use crate::watch::SlotHealth;
@@ -37,13 +37,7 @@ pub const METRICS: &[Metric] = &[
 
 /// Tells the recorder what each metric means.
 pub fn describe() {
-    for metric in METRICS {
-        match metric.kind {
-            Kind::Counter => describe_counter!(metric.name, metric.unit, metric.help),
-            Kind::Gauge => describe_gauge!(metric.name, metric.unit, metric.help),
-            Kind::Histogram => describe_histogram!(metric.name, metric.unit, metric.help),
-        }
-    }
+    describe_all(METRICS);
 }
 
 /// Shows a slot's figures; none if there is no slot.

@@ -9,7 +9,7 @@ use sink_core::flow::{Identified, LogSource, Position, Stored};
 use crate::Lsn;
 use crate::feed::{Catalogue, Feed, Leave, SkipBefore, failed};
 use crate::position::{SourceIdentity, SourceState, check_resume, longest_silence, status_interval};
-use crate::transport::{Config, Session, StartRequest, SystemIdentity};
+use crate::transport::{Config, Session, StartRequest, SystemIdentity, literal};
 
 const IDENTIFY: &str = "ask the source who it is";
 const OPEN: &str = "open the source's stream";
@@ -93,8 +93,8 @@ impl SlotSource {
     async fn state(&self, session: &mut Session, operation: &'static str) -> Result<SourceState, Failure> {
         let system = session.identify_system(LIMIT).await.map_err(|e| failed(operation, e))?;
         let statement = format!(
-            "SELECT confirmed_flush_lsn::text, wal_status FROM pg_catalog.pg_replication_slots WHERE slot_name = '{}'",
-            self.slot
+            "SELECT confirmed_flush_lsn::text, wal_status FROM pg_catalog.pg_replication_slots WHERE slot_name = {}",
+            literal(&self.slot)
         );
         let rows = session.query(&statement, LIMIT).await.map_err(|e| failed(operation, e))?;
         let Some(row) = rows.first() else {

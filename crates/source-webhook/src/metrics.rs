@@ -1,7 +1,7 @@
 //! What the webhook counts; the names of the original.
 
 use metrics::{Unit, counter, gauge, histogram};
-use sink_core::metrics::{Kind, Metric};
+use sink_core::metrics::{Kind, Metric, describe_all};
 
 /// Every metric of the webhook.
 pub const METRICS: &[Metric] = &[
@@ -51,13 +51,7 @@ pub const METRICS: &[Metric] = &[
 
 /// Tells the recorder what each metric means.
 pub fn describe() {
-    for metric in METRICS {
-        match metric.kind {
-            Kind::Counter => metrics::describe_counter!(metric.name, metric.unit, metric.help),
-            Kind::Gauge => metrics::describe_gauge!(metric.name, metric.unit, metric.help),
-            Kind::Histogram => metrics::describe_histogram!(metric.name, metric.unit, metric.help),
-        }
-    }
+    describe_all(METRICS);
 }
 
 pub(crate) fn answered(status: http::StatusCode, elapsed: std::time::Duration) {

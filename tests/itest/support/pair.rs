@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use source_pglogical::Lsn;
+use source_pglogical::transport::PINNED;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use tests::harness::database::Database;
 use tests::harness::http::Client;
@@ -17,9 +18,6 @@ use super::replication;
 
 /// Longest wait until the target has what the source has.
 pub(crate) const CATCH_UP: Duration = Duration::from_secs(60);
-/// Text forms that do not depend on the server's defaults.
-const PINNED: &str = "SET datestyle = ISO; SET intervalstyle = postgres; SET timezone = UTC; SET bytea_output = hex; \
-                      SET extra_float_digits = 3; SET search_path = pg_catalog; SET lc_monetary = 'C'";
 
 /// Both sides. The source is a server of its own, so that it can be stopped; the target is the scenario's database.
 pub(crate) struct Pair {
@@ -171,7 +169,13 @@ pub(crate) async fn stalled(process: &ServiceProcess, words: &[&str]) -> Result<
 /// A connection that prints values the same on both sides.
 pub(crate) async fn pinned(database: &Database) -> Result<PgConnection> {
     let mut connection = database.connect().await?;
-    sqlx::raw_sql(PINNED).execute(&mut connection).await?;
+    for (name, value) in PINNED {
+        sqlx::query("SELECT set_config($1, $2, false)")
+            .bind(name)
+            .bind(value)
+            .execute(&mut connection)
+            .await?;
+    }
     Ok(connection)
 }
 

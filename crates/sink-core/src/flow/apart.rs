@@ -19,22 +19,22 @@ use crate::failure::{Disposition, Failure, Place};
 /// Divides a batch. What has to see the table as it was before (a row that changes its key, an emptied table) or whose
 /// keys are equal without being the same text stays in one piece; so does a table whose changes are kept in order, and
 /// all of a batch whose stages come one after the other.
-fn divide(nets: Vec<TableNet>, shards: usize) -> Vec<Vec<TableNet>> {
-    if has_stages(&nets) {
-        return vec![nets];
+fn divide(nets: &[TableNet], shards: usize) -> Vec<Vec<TableNet>> {
+    if has_stages(nets) {
+        return vec![nets.to_vec()];
     }
     let mut divided: Vec<Vec<TableNet>> = (0..shards).map(|_| Vec::new()).collect();
-    for (at, net) in nets.into_iter().enumerate() {
-        if !is_divisible(&net) {
-            divided[at % shards].push(net);
+    for (at, net) in nets.iter().enumerate() {
+        if !is_divisible(net) {
+            divided[at % shards].push(net.clone());
             continue;
         }
         let mut rows: HashMap<usize, Vec<_>> = HashMap::new();
-        for (key, outcome) in net.rows {
+        for (key, outcome) in &net.rows {
             let mut hasher = DefaultHasher::new();
             key.hash(&mut hasher);
             let shard = usize::try_from(hasher.finish()).unwrap_or(0) % shards;
-            rows.entry(shard).or_default().push((key, outcome));
+            rows.entry(shard).or_default().push((key.clone(), outcome.clone()));
         }
         for (shard, rows) in rows {
             let table = Arc::clone(&net.table);
@@ -68,7 +68,7 @@ pub(super) async fn write(
     applier: &FlowApplier,
     feed: &FeedName,
     epoch: i64,
-    nets: Vec<TableNet>,
+    nets: &[TableNet],
     shards: usize,
 ) -> Result<Written, Failure> {
     let tables: Vec<_> = nets.iter().map(|net| net.table.id.clone()).collect();
@@ -77,7 +77,7 @@ pub(super) async fn write(
         let place = Place { table: Some(net.table.id.clone()), ..Place::default() };
         return Err(Failure::new(Disposition::Halt, "write rows apart", reason).at(place));
     }
-    let divided = divide(nets.clone(), shards);
+    let divided = divide(nets, shards);
     let each = divided.iter().map(|nets| applier.write_apart(nets, feed, epoch));
     let mut all = Written::default();
     for counts in [&mut all.missing, &mut all.beaten, &mut all.late] {
@@ -103,6 +103,6 @@ pub(super) async fn write(
     }
     match refused {
         None => Ok(all),
-        Some(_) => applier.write_apart_as_one(&nets, feed, epoch).await,
+        Some(_) => applier.write_apart_as_one(nets, feed, epoch).await,
     }
 }

@@ -9,7 +9,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::Rng as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +19,7 @@ use super::status::{FlowStatus, Phase};
 use super::stream::LogSource;
 use super::tables::Tables;
 use super::writer::Writer;
+use crate::backoff::backoff;
 use crate::checkpoint::Leases;
 use crate::failure::{Disposition, Failure, chain};
 use crate::metrics::flow as metrics;
@@ -175,11 +175,8 @@ impl<S: LogSource> Supervisor<S> {
             Broken::Source(failure) if failure.disposition() == Disposition::Halt => return Err(failure),
             Broken::Target(failure) if is_lasting(&failure) => {
                 self.stalled(&failure);
-                let refreshed = async {
-                    pause(self.backoff(failures.max(5)), stop).await;
-                };
                 tokio::select! {
-                    () = refreshed => {}
+                    () = pause(self.backoff(failures.max(5)), stop) => {}
                     changed = changes.changed() => drop(changed),
                 }
             }
@@ -226,11 +223,8 @@ impl<S: LogSource> Supervisor<S> {
         }
     }
 
-    /// Doubles up to the longest, with half of it by chance.
     fn backoff(&self, failures: u32) -> Duration {
-        let doubled = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(16)));
-        let full = doubled.min(self.retry_delay);
-        full / 2 + rand::rng().random_range(Duration::ZERO..=full / 2)
+        backoff((FIRST_PAUSE, self.retry_delay), failures)
     }
 }
 

@@ -79,18 +79,14 @@ pub async fn reload(target: &Target) {
     if let Err(error) = target.configs().load(target.home()).await {
         tracing::error!(error = %chain(&error), "apply_config was not read; what is in use stays");
     }
-    refresh(target).await;
+    if let Err(error) = target.home().schema().refresh(target.home()).await {
+        tracing::warn!(error = %chain(&error), "the target's schema was not read");
+    }
 }
 
 async fn watch_schema(target: Arc<Target>) {
     loop {
         tokio::time::sleep(SCHEMA_INTERVAL).await;
         reload(&target).await;
-    }
-}
-
-async fn refresh(target: &Target) {
-    if let Err(error) = target.home().schema().refresh(target.home()).await {
-        tracing::warn!(error = %chain(&error), "the target's schema was not read");
     }
 }

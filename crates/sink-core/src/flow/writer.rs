@@ -260,7 +260,7 @@ impl Job {
             self.applier.positions().set_torn(&self.feed, self.epoch, true).await?;
             self.torn = true;
         }
-        apart::write(&self.applier, &self.feed, self.epoch, nets.to_vec(), shards).await
+        apart::write(&self.applier, &self.feed, self.epoch, nets, shards).await
     }
 }
 

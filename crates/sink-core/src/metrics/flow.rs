@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics::{Unit, counter, gauge};
 
-use super::list::{Kind, Metric, TABLE, metric};
+use super::list::{Kind, Metric, TABLE, describe_all, metric};
 use super::table_labels;
 use crate::flow::status::Phase;
 use crate::model::TableId;
@@ -75,13 +75,7 @@ pub const METRICS: &[Metric] = &[
 
 /// Tells the recorder what each metric means.
 pub fn describe() {
-    for metric in METRICS {
-        match metric.kind {
-            Kind::Counter => describe_counter!(metric.name, metric.unit, metric.help),
-            Kind::Gauge => describe_gauge!(metric.name, metric.unit, metric.help),
-            Kind::Histogram => describe_histogram!(metric.name, metric.unit, metric.help),
-        }
-    }
+    describe_all(METRICS);
 }
 
 /// Lets a feed's counters begin at zero.

@@ -1,6 +1,6 @@
 //! Every metric of the engine: name, kind, unit, labels, meaning. `docs/metrics.md` is generated from this.
 
-use metrics::Unit;
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
 /// What kind of metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,17 @@ pub struct Metric {
     pub labels: &'static str,
     /// What it tells.
     pub help: &'static str,
+}
+
+/// Tells the recorder what these metrics mean.
+pub fn describe_all(metrics: &[Metric]) {
+    for metric in metrics {
+        match metric.kind {
+            Kind::Counter => describe_counter!(metric.name, metric.unit, metric.help),
+            Kind::Gauge => describe_gauge!(metric.name, metric.unit, metric.help),
+            Kind::Histogram => describe_histogram!(metric.name, metric.unit, metric.help),
+        }
+    }
 }
 
 pub(super) const fn metric(

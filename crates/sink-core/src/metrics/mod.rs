@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{counter, gauge, histogram};
 
 pub mod flow;
 mod list;
 
 use list::{HOST, SCHEMA, SEVERAL, TABLE};
-pub use list::{Kind, METRICS, Metric};
+pub use list::{Kind, METRICS, Metric, describe_all};
 
 use crate::clock::{Clock as _, SystemClock};
 use crate::failure::Failure;
@@ -19,13 +19,7 @@ use crate::target::pool::PoolState;
 
 /// Tells the recorder what each metric means.
 pub fn describe() {
-    for metric in METRICS {
-        match metric.kind {
-            Kind::Counter => describe_counter!(metric.name, metric.unit, metric.help),
-            Kind::Gauge => describe_gauge!(metric.name, metric.unit, metric.help),
-            Kind::Histogram => describe_histogram!(metric.name, metric.unit, metric.help),
-        }
-    }
+    describe_all(METRICS);
     begin_process();
 }
 

@@ -4,7 +4,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::Rng as _;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -12,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::catch_up::{CatchUp, Pace};
 use super::manager::{Engine, ResolverConfig};
 use super::retirer;
+use crate::backoff::backoff;
 use crate::checkpoint::sql::Stall;
 use crate::checkpoint::{CheckpointStore as _, Standing};
 use crate::failure::{Disposition, Failure, chain};
@@ -276,23 +276,4 @@ impl Drop for Farewell {
 struct Failures {
     count: u32,
     stalled: bool,
-}
-
-/// Doubles up to the longest, with half of it by chance, so that processes do not march in step.
-fn backoff((first, longest): (Duration, Duration), failures: u32) -> Duration {
-    let full = first.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(16))).min(longest);
-    full / 2 + rand::rng().random_range(Duration::ZERO..=full / 2)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_and_stay_bounded() {
-        for failures in 1..100 {
-            let pause = backoff(RETRY_PAUSE, failures);
-            assert!(pause >= RETRY_PAUSE.0 / 2 && pause <= RETRY_PAUSE.1, "{failures}: {pause:?}");
-        }
-    }
 }

@@ -3,6 +3,7 @@
 pub mod catalog;
 pub mod dialect;
 mod legacy;
+mod patience;
 pub mod pool;
 pub(crate) mod replication_origin;
 pub mod schema_watcher;
