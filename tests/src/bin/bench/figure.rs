@@ -28,7 +28,7 @@ pub(crate) struct Pair {
 /// A measured figure.
 #[derive(Debug)]
 pub(crate) struct Figure {
-    name: &'static str,
+    name: String,
     unit: &'static str,
     value: f64,
     spread: (f64, f64),
@@ -41,7 +41,12 @@ pub(crate) struct Figure {
 
 impl Figure {
     /// A ratio to a rival, in rows per second on both sides.
-    pub(crate) fn ratio(name: &'static str, rival: &'static str, pairs: &[Pair], target: Target) -> Figure {
+    pub(crate) fn ratio(
+        name: impl Into<String>,
+        rival: &'static str,
+        pairs: &[Pair],
+        target: Target,
+    ) -> Figure {
         let ratios: Vec<f64> = pairs.iter().map(|pair| pair.ours / pair.rival).collect();
         let side = |side: fn(&Pair) -> f64| median(&pairs.iter().map(side).collect::<Vec<_>>());
         Figure {
@@ -52,7 +57,7 @@ impl Figure {
 
     /// A value measured once or several times.
     pub(crate) fn of(
-        name: &'static str,
+        name: impl Into<String>,
         unit: &'static str,
         values: &[f64],
         target: Option<Target>,
@@ -60,7 +65,16 @@ impl Figure {
         let least = values.iter().copied().fold(f64::INFINITY, f64::min);
         let greatest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let (value, spread) = (median(values), (least, greatest));
-        Figure { name, unit, value, spread, n: values.len(), target, against: None, notes: Vec::new() }
+        Figure {
+            name: name.into(),
+            unit,
+            value,
+            spread,
+            n: values.len(),
+            target,
+            against: None,
+            notes: Vec::new(),
+        }
     }
 
     /// Adds a remark.
@@ -89,7 +103,7 @@ impl Figure {
             1 => String::new(),
             n => format!("({} - {}, n={n})", short(self.spread.0), short(self.spread.1)),
         };
-        println!("{:<34} {value:<18} {spread:<26} {target:<12} {verdict}", self.name);
+        println!("{:<44} {value:<18} {spread:<26} {target:<12} {verdict}", self.name);
         if let Some((ours, rival, what)) = self.against {
             println!("    ours {} rows/s; {what}: {} rows/s", short(ours), short(rival));
         }

@@ -41,7 +41,7 @@ struct Cli {
 enum Product {
     /// `cdc-webhook`: ingest, tokens, apply, behaviours, latency, path, immediate, memory, idle.
     Webhook(Args),
-    /// `cdc-pglogical`: insert-1, insert-10, insert-1000, update-1, update-1000, delete-1000, tpcb, durable, latency,
+    /// `cdc-pglogical`: insert-1, insert-10, insert-1000, update-1, update-1000, delete-1000, tpcb, latency,
     /// snapshot, decode, large.
     Pglogical(pglogical::Options),
 }

@@ -36,7 +36,7 @@ pub(crate) async fn report(
             }
             // The other figures are worth having.
             Err(error) => {
-                println!("{group:<34} FAILED: {error:#}");
+                println!("{group:<44} FAILED: {error:#}");
                 failed.push(*group);
             }
         }

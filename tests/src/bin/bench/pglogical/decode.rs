@@ -11,6 +11,7 @@ use source_pglogical::position::is_backlog;
 use source_pglogical::transport::{Config, Session, StartRequest, Stream};
 
 use super::backlog::Backlog;
+use super::commits::Commits;
 use super::servers::{DATABASE, PUBLICATION, Servers};
 use super::workload;
 use crate::figure::{Figure, median};
@@ -33,7 +34,7 @@ pub(crate) async fn measure(servers: &Servers) -> Result<Vec<Figure>> {
     for (name, title) in
         [("insert-1", "decode alone, 1 row/tx"), ("insert-1000", "decode alone, 1,000 rows/tx")]
     {
-        let backlog = Backlog::make(servers, workload::named(servers, name)?).await?;
+        let backlog = Backlog::make(servers, workload::named(servers, name, Commits::Default)?).await?;
         let mut all = Vec::new();
         for _ in 0..servers.pairs {
             let slot = backlog.slot(servers).await?;

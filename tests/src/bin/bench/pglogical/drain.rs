@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use sqlx::{Connection, PgConnection};
 
 use super::backlog::Backlog;
+use super::commits::Commits;
 use super::servers::{DATABASE, PUBLICATION, Servers, execute};
 use super::workload::{self, Workload};
 use crate::context::Side;
@@ -16,9 +17,6 @@ use crate::figure::{Figure, Pair, Target, median};
 use crate::machine;
 use tests::harness::process::{Service, ServiceProcess};
 
-/// Who waits for the disk at a commit; printed with the figures.
-pub(crate) const COMMITS: &str =
-    "cdc-pglogical on (it insists); subscription off (its default), unless a figure says";
 /// Longest drain.
 const DRAINED_WITHIN: Duration = Duration::from_secs(900);
 /// Longest start.
@@ -29,15 +27,6 @@ const STOPPED_WITHIN: Duration = Duration::from_secs(60);
 const MEMORY: f64 = 256.0;
 /// How often the log of ours is searched for complaints during a drain.
 const LOOK_AT_LOG: Duration = Duration::from_secs(1);
-
-/// Whether commits of the rival wait for the disk. Ours always do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RivalCommit {
-    /// They do not, which is the default of subscriptions.
-    Off,
-    /// They do, as ours.
-    On,
-}
 
 /// What a drain was like.
 #[derive(Debug, Clone, Copy)]
@@ -64,24 +53,18 @@ pub(crate) enum Drainer {
     Ours(Box<ServiceProcess>),
 }
 
-/// Both figures of a history, and memory.
+/// All figures of a history: rates, processor time and memory.
 pub(crate) async fn measure(servers: &Servers, name: &str) -> Result<Vec<Figure>> {
-    let (pairs_at_most, commit) = match name {
-        // The rival waits for the disk at every row.
-        "durable" => (3, RivalCommit::On),
-        // Its memory matters, which does not vary.
-        "large" => (1, RivalCommit::Off),
-        _ => (servers.pairs, RivalCommit::Off),
-    };
-    pairs(servers, workload::named(servers, name)?, servers.pairs.min(pairs_at_most), commit).await
+    let mut figures = Vec::new();
+    for commits in &servers.commits {
+        let workload = workload::named(servers, name, *commits)?;
+        let most = workload.pairs.unwrap_or(servers.pairs);
+        figures.extend(pairs(servers, workload, servers.pairs.min(most), *commits).await?);
+    }
+    Ok(figures)
 }
 
-async fn pairs(
-    servers: &Servers,
-    workload: Workload,
-    pairs: u32,
-    commit: RivalCommit,
-) -> Result<Vec<Figure>> {
+async fn pairs(servers: &Servers, workload: Workload, pairs: u32, commits: Commits) -> Result<Vec<Figure>> {
     let backlog = Backlog::make(servers, workload).await?;
     let (mut ours, mut rival) = (Vec::new(), Vec::new());
     for at in 0..pairs {
@@ -89,21 +72,22 @@ async fn pairs(
         let order = if at % 2 == 0 { [Side::Rival, Side::Ours] } else { [Side::Ours, Side::Rival] };
         for side in order {
             match side {
-                Side::Rival => rival.push(drain(servers, &backlog, side, commit).await?),
+                Side::Rival => rival.push(drain(servers, &backlog, side, commits).await?),
                 Side::Ours if servers.rival_only => {}
-                Side::Ours => ours.push(drain(servers, &backlog, side, commit).await?),
+                Side::Ours => ours.push(drain(servers, &backlog, side, commits).await?),
             }
         }
     }
-    let figures = figures(&backlog.workload, &ours, &rival);
+    let figures = figures(&backlog.workload, commits, &ours, &rival);
     backlog.discard(servers).await?;
     Ok(figures)
 }
 
-fn figures(workload: &Workload, ours: &[Drained], rival: &[Drained]) -> Vec<Figure> {
+fn figures(workload: &Workload, commits: Commits, ours: &[Drained], rival: &[Drained]) -> Vec<Figure> {
     let size = format!("{} changes in {} transactions", workload.changes, workload.transactions);
     let native = format!("native, {}", split(workload, rival));
-    let [rate_title, cpu_title] = workload.titles;
+    let rate_title = format!("{}, {}", workload.title, commits.title());
+    let cpu_title = format!("{rate_title}: CPU");
     if ours.is_empty() {
         let rates: Vec<f64> = rival.iter().map(|drained| drained.rate).collect();
         return vec![Figure::of(rate_title, "rows/s", &rates, None).note(size).note(native)];
@@ -145,13 +129,13 @@ pub(crate) async fn drain(
     servers: &Servers,
     backlog: &Backlog,
     side: Side,
-    commit: RivalCommit,
+    commits: Commits,
 ) -> Result<Drained> {
     servers.restore().await?;
     let slot = backlog.slot(servers).await?;
     let (mut source, mut target) = (servers.at_source().await?, servers.at_target().await?);
     if side == Side::Rival {
-        subscribe(servers, &mut target, &slot, commit).await?;
+        subscribe(servers, &mut target, &slot, commits).await?;
     }
     let before = servers.cpu()?;
     let mut drainer = start(servers, &mut target, side, &slot).await?;
@@ -177,12 +161,9 @@ pub(crate) async fn subscribe(
     servers: &Servers,
     target: &mut PgConnection,
     slot: &str,
-    commit: RivalCommit,
+    commits: Commits,
 ) -> Result<()> {
-    let commit = match commit {
-        RivalCommit::Off => "off",
-        RivalCommit::On => "on",
-    };
+    let commit = commits.rival();
     let address = servers.source.address();
     let sql = format!(
         "CREATE SUBSCRIPTION native CONNECTION 'host={} port={} user=postgres dbname={DATABASE}' \

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use sqlx::{Connection, PgConnection};
 
-use super::drain::{Drainer, RivalCommit, start, stop, subscribe, until_active};
+use super::commits::Commits;
+use super::drain::{Drainer, start, stop, subscribe, until_active};
 use super::servers::{Servers, execute};
 use super::workload::MARKER;
 use crate::context::Side;
@@ -56,7 +57,7 @@ async fn delays(servers: &Servers, side: Side, count: usize) -> Result<Vec<f64>>
     let (mut source, mut target) = (servers.at_source().await?, servers.at_target().await?);
     execute(&mut source, &format!("SELECT pg_create_logical_replication_slot('{SLOT}', 'pgoutput')")).await?;
     if side == Side::Rival {
-        subscribe(servers, &mut target, SLOT, RivalCommit::On).await?;
+        subscribe(servers, &mut target, SLOT, Commits::On).await?;
     }
     let mut drainer: Drainer = start(servers, &mut target, side, SLOT).await?;
     until_active(&mut source, SLOT, &mut drainer).await?;

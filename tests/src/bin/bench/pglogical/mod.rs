@@ -3,6 +3,7 @@
 //! the same rows; a drain that does not end so is no figure but a failure.
 
 mod backlog;
+mod commits;
 mod decode;
 mod drain;
 mod latency;
@@ -11,13 +12,15 @@ mod snapshot;
 mod workload;
 
 use anyhow::Result;
+use clap::ValueEnum as _;
 
 use crate::figure::Figure;
 use crate::{Args, machine, report};
+use commits::Commits;
 use servers::Servers;
 
 /// The groups of figures, in the order in which they run.
-const GROUPS: [&str; 12] = [
+const GROUPS: [&str; 11] = [
     "insert-1",
     "insert-10",
     "insert-1000",
@@ -25,7 +28,6 @@ const GROUPS: [&str; 12] = [
     "update-1000",
     "delete-1000",
     "tpcb",
-    "durable",
     "latency",
     "snapshot",
     "decode",
@@ -37,6 +39,9 @@ const GROUPS: [&str; 12] = [
 pub(crate) struct Options {
     #[command(flatten)]
     common: Args,
+    /// Drain only with commits like this; may be repeated.
+    #[arg(long, value_enum)]
+    commits: Vec<Commits>,
     /// Drain with PostgreSQL's own replication alone, to see how steady the machine is.
     #[arg(long)]
     rival_only: bool,
@@ -46,9 +51,12 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: &Options) -> Result<()> {
     let args = &options.common;
     report::check_names(args, &GROUPS)?;
-    let servers = Servers::start(args.quick, args.pairs, options.rival_only).await?;
+    let commits = if options.commits.is_empty() { Commits::value_variants() } else { &options.commits };
+    let servers = Servers::start(args.quick, args.pairs, options.rival_only, commits.to_vec()).await?;
     let mut machine = machine::describe(&servers.source.url("postgres"), args.quick).await?;
-    machine.push(("commits".to_owned(), drain::COMMITS.to_owned()));
+    for commits in &servers.commits {
+        machine.push((format!("commits, {}", commits.title()), commits.meaning().to_owned()));
+    }
     report::report(args, &machine, &GROUPS, async |group| measure(&servers, group).await).await
 }
 

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tests::harness::postgres::{PostgresServer, Settings};
 use tests::harness::wait;
 
+use super::commits::Commits;
 use crate::machine;
 
 /// The database of both servers, and its schema.
@@ -42,6 +43,8 @@ pub(crate) struct Servers {
     pub(crate) pairs: u32,
     /// Whether ours is left out.
     pub(crate) rival_only: bool,
+    /// How drains commit.
+    pub(crate) commits: Vec<Commits>,
     /// For logs of our processes.
     pub(crate) folder: TempDir,
     main: [u32; 2],
@@ -49,7 +52,12 @@ pub(crate) struct Servers {
 
 impl Servers {
     /// Starts both.
-    pub(crate) async fn start(quick: bool, pairs: u32, rival_only: bool) -> Result<Servers> {
+    pub(crate) async fn start(
+        quick: bool,
+        pairs: u32,
+        rival_only: bool,
+        commits: Vec<Commits>,
+    ) -> Result<Servers> {
         let settings = SETTINGS.iter().fold(Settings::default(), |all, (name, value)| all.with(name, value));
         let target = PostgresServer::start(&settings).await?;
         let source = PostgresServer::start(&settings.with("wal_level", "logical")).await?;
@@ -57,7 +65,7 @@ impl Servers {
             machine::main_process(&source.url("postgres")).await?,
             machine::main_process(&target.url("postgres")).await?,
         ];
-        Ok(Servers { source, target, quick, pairs, rival_only, folder: tempfile::tempdir()?, main })
+        Ok(Servers { source, target, quick, pairs, rival_only, commits, folder: tempfile::tempdir()?, main })
     }
 
     /// The full size, or the reduced one.
