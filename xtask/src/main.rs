@@ -60,6 +60,12 @@ struct ServerArgs {
     /// Major version of PostgreSQL (15 to 18); without it, whatever is found.
     #[arg(long, value_parser = clap::value_parser!(u32).range(15..=18))]
     postgres: Option<u32>,
+    /// Version of MySQL, where one is needed; without it, the newest there are packages for.
+    #[arg(long, value_parser = ["9.7"])]
+    mysql: Option<String>,
+    /// Version of MariaDB, where one is needed; without it, the newest there are packages for.
+    #[arg(long, value_parser = ["10.11", "11.8"])]
+    mariadb: Option<String>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -70,7 +76,7 @@ struct RunArgs {
     #[arg(long)]
     long: bool,
     /// Fail, rather than skip, a scenario that needs this server and does not find it
-    /// (postgres, cockroach); may be repeated.
+    /// (postgres, cockroach, mysql, mariadb); may be repeated.
     #[arg(long, value_name = "NAME")]
     require: Vec<Requirement>,
 }
@@ -82,6 +88,10 @@ enum Requirement {
     Postgres,
     /// CockroachDB.
     Cockroach,
+    /// MySQL.
+    Mysql,
+    /// MariaDB.
+    Mariadb,
 }
 
 impl Requirement {
@@ -90,6 +100,8 @@ impl Requirement {
         match self {
             Requirement::Postgres => "postgres",
             Requirement::Cockroach => "cockroach",
+            Requirement::Mysql => "mysql",
+            Requirement::Mariadb => "mariadb",
         }
     }
 }
@@ -168,5 +180,15 @@ mod tests {
         let cli = Cli::try_parse_from(["xtask", "demo", "--keep"]);
         let Command::Demo(args) = cli.unwrap().command else { panic!("another command") };
         assert_eq!(args.args, ["--keep"]);
+    }
+
+    #[test]
+    fn only_versions_that_packages_are_known_for_can_be_asked_for() {
+        let cli =
+            Cli::try_parse_from(["xtask", "itest", "--mariadb", "10.11", "--require", "mysql", "mylogical"]);
+        let Command::Itest(args) = cli.unwrap().command else { panic!("another command") };
+        assert_eq!(args.run.servers.mariadb.as_deref(), Some("10.11"));
+        assert_eq!(args.run.require, [Requirement::Mysql]);
+        assert!(Cli::try_parse_from(["xtask", "itest", "--mysql", "5.7"]).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! Runs scenarios and tells what was run, what was skipped and why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -37,6 +37,10 @@ pub enum Need {
     PostgresBinaries,
     /// A database on the shared CockroachDB node.
     Cockroach,
+    /// MySQL binaries: the scenario starts servers of its own, or uses the shared one.
+    MySql,
+    /// MariaDB binaries, in the same way.
+    MariaDb,
 }
 
 impl Need {
@@ -45,6 +49,8 @@ impl Need {
         match self {
             Need::Postgres | Need::PostgresBinaries => "postgres",
             Need::Cockroach => "cockroach",
+            Need::MySql => "mysql",
+            Need::MariaDb => "mariadb",
         }
     }
 
@@ -55,6 +61,8 @@ impl Need {
             }
             Need::PostgresBinaries => PostgresServer::binaries().is_some(),
             Need::Cockroach => setting("CDC_TEST_COCKROACH_URL").is_some(),
+            Need::MySql => setting("CDC_TEST_MYSQL_BASE").is_some(),
+            Need::MariaDb => setting("CDC_TEST_MARIADB_BASE").is_some(),
         }
     }
 
@@ -63,6 +71,8 @@ impl Need {
             Need::Postgres => "no postgres",
             Need::PostgresBinaries => "no postgres binaries",
             Need::Cockroach => "no cockroach",
+            Need::MySql => "no mysql",
+            Need::MariaDb => "no mariadb",
         }
     }
 }
@@ -238,6 +248,10 @@ impl Run {
 /// executed has failed: it proved nothing.
 #[must_use]
 pub fn run(scenarios: Vec<Scenario>) -> ExitCode {
+    if setting("CDC_TEST_TELL_NEEDS").is_some() {
+        println!("needs: {}", needs(&scenarios).join(","));
+        return ExitCode::SUCCESS;
+    }
     let arguments = Arguments::from_args();
     let listing = arguments.list;
     let run = Arc::new(Run::default());
@@ -256,6 +270,14 @@ pub fn run(scenarios: Vec<Scenario>) -> ExitCode {
         return ExitCode::FAILURE;
     }
     if conclusion.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// The servers that the chosen scenarios cannot do without, by name.
+fn needs(scenarios: &[Scenario]) -> Vec<&'static str> {
+    let chosen =
+        scenarios.iter().filter(|scenario| is_chosen(scenario.name) && (is_long() || !scenario.long));
+    let names: BTreeSet<_> = chosen.flat_map(|scenario| scenario.needs).map(|need| need.name()).collect();
+    names.into_iter().collect()
 }
 
 fn is_long() -> bool {

@@ -1,4 +1,4 @@
-//! PostgreSQL from Debian packages, unpacked into a cache folder; nothing is installed.
+//! Servers from Debian packages, unpacked into a cache folder; nothing is installed.
 //!
 //! `apt-get` resolves and downloads with its state kept in the cache, so no privilege is needed
 //! and the machine's own packages do not matter. A filled cache is used without any network.
@@ -9,17 +9,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::{Postgres, found, unpack};
+use super::release::Release;
+use super::unpack;
 use crate::cargo;
 
-/// Which release carries which version. 16 was in none of them.
-const SUITES: &[(u32, &str)] = &[(15, "bookworm"), (17, "trixie"), (18, "sid")];
-
-/// Libraries the closure names and a server never opens: other languages, just-in-time
-/// compilation, translations. They are most of its size.
-const UNUSED: &[&str] = &["libperl", "libllvm", "libz3", "libc-l10n", "libc-bin", "libsystemd-shared"];
-
-/// Where unpacked servers are kept: `postgresql-<version>/<key>/root`.
+/// Where unpacked servers are kept: `<product>-<version>/<key>/root`.
 pub(super) struct Cache {
     folder: PathBuf,
 }
@@ -36,39 +30,32 @@ impl Cache {
         Ok(Cache { folder })
     }
 
-    /// The cached server of this version, or the newest one.
-    pub(super) fn postgres(&self, version: Option<u32>) -> Option<Postgres> {
-        let wanted = |number: &u32| version.is_none_or(|version| version == *number);
-        let mut numbers: Vec<_> = SUITES.iter().map(|(number, _)| *number).filter(wanted).collect();
-        numbers.sort_unstable_by(|a, b| b.cmp(a));
-        numbers.into_iter().find_map(|number| {
-            let entries = std::fs::read_dir(self.home(number)).ok()?.flatten();
-            let complete = entries.filter(|entry| !is_partial(&entry.path()));
-            let newest = complete.max_by_key(|entry| entry.metadata().and_then(|it| it.modified()).ok())?;
-            found::look(&bin(&newest.path(), number), "cached packages").map(|(_, postgres)| postgres)
-        })
+    /// The newest cached server of a release: the folder that its files are under.
+    pub(super) fn cached(&self, release: &Release) -> Option<PathBuf> {
+        let entries = std::fs::read_dir(self.home(release)).ok()?.flatten();
+        let complete = entries.filter(|entry| !is_partial(&entry.path()));
+        let newest = complete.max_by_key(|entry| entry.metadata().and_then(|it| it.modified()).ok())?;
+        Some(newest.path().join("root"))
     }
 
-    /// Resolves, downloads and unpacks a version, unless the resolved packages are cached already.
-    pub(super) fn fetch_postgres(&self, version: u32) -> Result<Postgres> {
-        let suite = SUITES.iter().find(|(number, _)| *number == version).map(|(_, suite)| *suite);
-        let Some(suite) = suite else {
-            bail!("PostgreSQL {version} is not installed and no Debian release has it");
-        };
+    /// Resolves, downloads and unpacks a release, unless the resolved packages are cached already.
+    pub(super) fn fetch(&self, release: &Release) -> Result<PathBuf> {
         for tool in ["apt-get", "dpkg-deb"] {
             if cargo::which(tool).is_none() {
-                bail!("PostgreSQL {version} is not installed, and without {tool} it cannot be fetched");
+                bail!("{release} is not installed, and without {tool} it cannot be fetched");
             }
         }
-        println!("servers: fetching PostgreSQL {version} ({suite} packages)");
-        let home = self.home(version);
+        println!("servers: fetching {release} ({} packages)", release.suite);
+        let home = self.home(release);
         // A folder of our own, so that two runs at once do not disturb each other.
         let work = home.join(format!("{}.partial", std::process::id()));
-        let result = fetch(&work, suite, version).and_then(|packages| {
-            let done = home.join(key(&packages));
+        let result = download_list(&work, release).and_then(|packages| {
+            let done = home.join(key(&packages, release));
             if !done.exists() {
-                unpack::unpack(&work, &packages, version)?;
-                found::look(&bin(&work, version), "").context("the unpacked server does not start")?;
+                unpack::unpack(&work, &packages, release)?;
+                let server = release.server(&work.join("root"));
+                cargo::output(Command::new(server).arg("--version"))
+                    .context("the unpacked server does not start")?;
                 // Only a complete server gets its final name; losing a race to one is fine too.
                 if let Err(error) = std::fs::rename(&work, &done)
                     && !done.exists()
@@ -76,25 +63,20 @@ impl Cache {
                     return Err(error).context("cannot name the unpacked server");
                 }
             }
-            let found = found::look(&bin(&done, version), "fetched packages");
-            found.map(|(_, postgres)| postgres).context("the cached server does not start")
+            Ok(done.join("root"))
         });
         // A leftover would only cost space.
         let _ = std::fs::remove_dir_all(&work);
-        result.with_context(|| format!("cannot fetch PostgreSQL {version}"))
+        result.with_context(|| format!("cannot fetch {release}"))
     }
 
-    fn home(&self, version: u32) -> PathBuf {
-        self.folder.join(format!("postgresql-{version}"))
+    fn home(&self, release: &Release) -> PathBuf {
+        self.folder.join(format!("{}-{}", release.product.folder, release.version))
     }
 }
 
 fn is_partial(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "partial")
-}
-
-fn bin(folder: &Path, version: u32) -> PathBuf {
-    folder.join(format!("root/usr/lib/postgresql/{version}/bin"))
 }
 
 /// A server started by root runs as another user, who must be able to reach the files.
@@ -111,8 +93,8 @@ fn default_folder(target: &Path) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Resolves the closure of a server's packages and downloads the useful part into `work/debs`.
-fn fetch(work: &Path, suite: &str, version: u32) -> Result<Vec<String>> {
+/// Resolves the closure of a server's packages; answers those to download, as `name=version`.
+fn download_list(work: &Path, release: &Release) -> Result<Vec<String>> {
     for folder in ["lists/partial", "cache/archives/partial", "debs", "root"] {
         std::fs::create_dir_all(work.join(folder)).context("cannot create the cache")?;
     }
@@ -122,17 +104,24 @@ fn fetch(work: &Path, suite: &str, version: u32) -> Result<Vec<String>> {
     if !keyring.exists() {
         bail!("{} is missing (package debian-archive-keyring)", keyring.display());
     }
-    let source = format!("deb [signed-by={}] {} {suite} main\n", keyring.display(), mirror()?);
+    let source = format!("deb [signed-by={}] {} {} main\n", keyring.display(), mirror()?, release.suite);
     std::fs::write(work.join("sources.list"), source)?;
 
     cargo::output(apt(work).args(["-qq", "update"])).context("cannot read the package lists")?;
-    let main = format!("postgresql-{version}");
-    let plan = cargo::output(apt(work).args(["-s", "--no-install-recommends", "install", &main]))?;
-    let packages: Vec<_> = plan.lines().filter_map(planned).filter(|name| is_used(name, &main)).collect();
-    if !packages.iter().any(|package| package.starts_with(&format!("{main}="))) {
-        bail!("{suite} has no package {main}");
+    let wanted = release.packages();
+    let plan = cargo::output(apt(work).args(["-s", "--no-install-recommends", "install"]).args(&wanted))?;
+    let planned: Vec<_> = plan.lines().filter_map(planned).collect();
+    let Some(server) = planned.iter().find(|package| name(package) == wanted[0]) else {
+        bail!("{} has no package {}", release.suite, wanted[0]);
+    };
+    if !release.is_of_version(server) {
+        bail!("{} has {server} by now; name another archive in CDC_DEBIAN_MIRROR", release.suite);
     }
-    Ok(packages)
+    // The same source package makes them, so they have the server's version.
+    let version = server.split_once('=').map_or("", |(_, version)| version);
+    let alone: Vec<_> = release.product.alone.iter().map(|name| format!("{name}={version}")).collect();
+    let used = planned.into_iter().filter(|package| release.uses(name(package)));
+    Ok(used.chain(alone).collect())
 }
 
 /// The archive this machine is set up for, unless told otherwise: it is the one sure to be reachable.
@@ -175,29 +164,27 @@ fn planned(line: &str) -> Option<String> {
     Some(format!("{name}={}", version.trim_end_matches(')')))
 }
 
-/// The server, its client programs and libraries; not the tools around the installed package.
-fn is_used(package: &str, main: &str) -> bool {
-    let name = package.split('=').next().unwrap_or_default();
-    let client = main.replace("postgresql-", "postgresql-client-");
-    let library = name.starts_with("lib") && !name.ends_with("-perl");
-    let unused = UNUSED.iter().any(|unused| name.starts_with(unused));
-    name == main || name == client || name == "zlib1g" || (library && !unused)
+/// The name in `name=version`.
+fn name(package: &str) -> &str {
+    package.split('=').next().unwrap_or_default()
 }
 
 /// A folder name for a list of packages: readable version, then FNV-1a over all of them.
-fn key(packages: &[String]) -> String {
+fn key(packages: &[String], release: &Release) -> String {
     let mut sorted = packages.to_vec();
     sorted.sort_unstable();
     let hash = sorted.join("\n").bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    let server = sorted.iter().find(|name| name.starts_with("postgresql-") && !name.contains("client"));
+    let wanted = release.packages();
+    let server = sorted.iter().find(|package| name(package) == wanted[0]);
     let version = server.and_then(|name| name.split('=').nth(1)).unwrap_or("unknown");
     format!("{}-{hash:016x}", version.replace([':', '~', '/'], "_"))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::release;
     use super::*;
 
     #[test]
@@ -210,19 +197,10 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_server_opens_is_downloaded() {
-        let used = |name: &str| is_used(&format!("{name}=1"), "postgresql-17");
-        for name in ["postgresql-17", "postgresql-client-17", "libc6", "libicu76", "zlib1g", "libpq5"] {
-            assert!(used(name), "{name}");
-        }
-        for name in ["perl", "libperl5.40", "libllvm19", "postgresql-common", "passwd", "libjson-perl"] {
-            assert!(!used(name), "{name}");
-        }
-    }
-
-    #[test]
     fn the_key_follows_the_list_and_not_its_order() {
-        let list = |names: &[&str]| key(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        let release = release::find(&release::POSTGRES, "17").unwrap();
+        let list =
+            |names: &[&str]| key(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(), release);
         let one = list(&["postgresql-17=17.5-1", "libc6=2.41"]);
         assert_eq!(one, list(&["libc6=2.41", "postgresql-17=17.5-1"]));
         assert_ne!(one, list(&["libc6=2.42", "postgresql-17=17.5-1"]));

@@ -8,18 +8,22 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use super::debian::apt;
+use super::release::Release;
 use crate::cargo;
 
 /// Starts a program by the name the script has. PostgreSQL finds its other files relative to
 /// `argv[0]`, and `initdb` starts `postgres` from its own folder, so both must look as if the
 /// script were the program. `exec` keeps the process id.
 const WRAPPER: &str = r#"#!/bin/sh
-root=${0%/*}/../../../../..
+root=${0%/*}/@UP@
 exec "$root/@LOADER@" --library-path "$root/@LIBS@:$root/@MORE@" --argv0 "$0" "$0.bin" "$@"
 "#;
 
+/// What no server reads, whoever made it.
+const SURPLUS: &[&str] = &["usr/share/doc", "usr/share/lintian", "usr/share/locale", "usr/share/man"];
+
 /// Downloads the packages, unpacks them into `work/root` and puts the wrappers in place.
-pub(super) fn unpack(work: &Path, packages: &[String], version: u32) -> Result<()> {
+pub(super) fn unpack(work: &Path, packages: &[String], release: &Release) -> Result<()> {
     let debs = work.join("debs");
     cargo::output(apt(work).current_dir(&debs).arg("-qq").arg("download").args(packages))
         .context("cannot download the packages")?;
@@ -29,11 +33,10 @@ pub(super) fn unpack(work: &Path, packages: &[String], version: u32) -> Result<(
         cargo::output(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&root))
             .with_context(|| format!("cannot unpack {}", deb.display()))?;
     }
-    let server = root.join(format!("usr/lib/postgresql/{version}"));
-    wrap(&root, &server.join("bin"))?;
-    // Its compiler was left out: with the module gone the server knows it cannot compile, with
-    // the module present every larger query would fail to load it.
-    let _ = std::fs::remove_file(server.join("lib/llvmjit.so"));
+    prune(&root, release)?;
+    for folder in release.programs() {
+        wrap(&root, &folder)?;
+    }
     // What apt needed to get here.
     for folder in ["debs", "lists", "cache"] {
         std::fs::remove_dir_all(work.join(folder))?;
@@ -45,8 +48,33 @@ pub(super) fn unpack(work: &Path, packages: &[String], version: u32) -> Result<(
     Ok(())
 }
 
+/// Removes what a server does not open.
+fn prune(root: &Path, release: &Release) -> Result<()> {
+    let surplus = release.surplus();
+    for path in SURPLUS.iter().copied().chain(surplus.iter().map(String::as_str)) {
+        remove(&root.join(path))?;
+    }
+    for (folder, kept) in release.product.kept {
+        // Where a product keeps its files differs from version to version.
+        let Ok(entries) = std::fs::read_dir(root.join(folder)) else { continue };
+        for entry in entries.flatten() {
+            if !kept.iter().any(|name| entry.file_name() == *name) {
+                remove(&entry.path())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes a file or a whole folder, if it is there.
+fn remove(path: &Path) -> Result<()> {
+    let Ok(found) = std::fs::symlink_metadata(path) else { return Ok(()) };
+    let removed = if found.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    removed.with_context(|| format!("cannot remove {}", path.display()))
+}
+
 /// Replaces every program of a folder by a script and keeps the program as `<name>.bin`.
-fn wrap(root: &Path, bin: &Path) -> Result<()> {
+fn wrap(root: &Path, folder: &str) -> Result<()> {
     let (triplet, name) = platform()?;
     let loader = ["usr/lib64", "lib64", "usr/lib", "lib"]
         .iter()
@@ -55,11 +83,13 @@ fn wrap(root: &Path, bin: &Path) -> Result<()> {
         .find(|path| root.join(path).exists())
         .context("the packages contain no loader")?;
     let script = WRAPPER
+        .replace("@UP@", &vec![".."; folder.split('/').count()].join("/"))
         .replace("@LOADER@", &loader)
         .replace("@LIBS@", &format!("usr/lib/{triplet}"))
         .replace("@MORE@", &format!("lib/{triplet}"));
+    let bin = root.join(folder);
     let mut wrapped = 0;
-    for entry in std::fs::read_dir(bin).context("the packages contain no server")? {
+    for entry in std::fs::read_dir(&bin).context("the packages contain no server")? {
         let program = entry?.path();
         if !is_elf(&program)? {
             continue;
