@@ -3,23 +3,16 @@
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use sink_core::flow::{FlowConfig, Limits, Mode, OnTruncate};
-use sink_core::model::Ident;
+use sink_core::flow::{FlowConfig, Mode};
 use sink_core::target::TargetConfig;
-use sink_service::feed_args::{FeedArgs, FeedTargetArgs, TruncatePolicy};
+use sink_feed::args::{LookArgs, TableArgs, flow_config, target_config};
+use sink_service::feed_args::{FeedArgs, FeedTargetArgs};
 use sink_service::secret::Secret;
 use sink_service::shutdown::ShutdownArgs;
 use sink_service::snapshot_args::SnapshotArgs;
 use source_pglogical::feed::{Leave, Origins};
 use source_pglogical::source::SlotSource;
 use source_pglogical::transport::Config;
-use url::Url;
-
-use crate::preflight::AtStart;
-
-/// A batch takes at most this part of `--bytesInFlight`: one is collected while another is written, and each stands in
-/// memory once more as a statement.
-const BATCH_SHARE: usize = 4;
 
 /// Flags of `start`.
 #[derive(Debug, Clone, Args)]
@@ -38,16 +31,8 @@ pub(crate) struct StartArgs {
     pub(crate) snapshot: SnapshotArgs,
     #[command(flatten)]
     pub(crate) shutdown: ShutdownArgs,
-
-    /// What to do about errors that the look before the start finds (see `cdc-pglogical preflight`).
-    #[arg(
-        long = "preflight",
-        env = "CDC_PREFLIGHT",
-        value_name = "WHAT",
-        default_value = "stop",
-        help_heading = "Start"
-    )]
-    pub(crate) preflight: AtStart,
+    #[command(flatten)]
+    pub(crate) look: LookArgs,
 }
 
 /// What is followed.
@@ -107,37 +92,6 @@ pub(crate) struct SourceArgs {
         action = clap::ArgAction::Set
     )]
     pub(crate) accept_publication_changes: bool,
-}
-
-/// Tables that the target lacks.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Tables")]
-pub(crate) struct TableArgs {
-    /// Make published tables that the target lacks, with their types, keys, indexes and constraints.
-    #[arg(
-        long = "createTables",
-        alias = "create-tables",
-        env = "CDC_CREATE_TABLES",
-        default_value_t = false,
-        default_missing_value = "true",
-        num_args = 0..=1,
-        require_equals = true,
-        action = clap::ArgAction::Set
-    )]
-    pub(crate) create_tables: bool,
-
-    /// With --createTables: print the statements, and what they leave out, change nothing, and end.
-    #[arg(
-        long = "dryRun",
-        alias = "dry-run",
-        env = "CDC_DRY_RUN",
-        default_value_t = false,
-        default_missing_value = "true",
-        num_args = 0..=1,
-        require_equals = true,
-        action = clap::ArgAction::Set
-    )]
-    pub(crate) dry_run: bool,
 }
 
 /// What keeps changes from going round where two databases follow each other.
@@ -218,59 +172,13 @@ impl StartArgs {
         Ok(origin)
     }
 
-    /// The target, with the database of `--targetDB` in place of the one in the connection string.
+    /// The target.
     pub(crate) fn target(&self) -> anyhow::Result<TargetConfig> {
-        let missing =
-            || anyhow!("--targetConn is missing: the target's connection string, postgresql://user@host/");
-        let text = self.target.target_conn.as_ref().ok_or_else(missing)?;
-        // The parser's message may quote the URL, password and all.
-        let mut url =
-            Url::parse(text.expose()).map_err(|_| anyhow!("--targetConn is not a connection string"))?;
-        if let Some(database) = &self.target.target_db {
-            url.set_path(database);
-        }
-        if url.path().trim_matches('/').is_empty() {
-            return Err(anyhow!("--targetDB is missing: the database in the target that is written"));
-        }
-        Ok(TargetConfig {
-            url: url.into(),
-            staging: Ident::new(&self.target.staging_db).context("--stagingDB")?,
-            create_staging: self.target.staging_create_schema,
-            max_connections: self.target.target_db_conns,
-        })
-    }
-
-    /// The statements that make tables are to be printed, and nothing else.
-    pub(crate) fn is_dry_run(&self) -> anyhow::Result<bool> {
-        if self.tables.dry_run && !self.tables.create_tables {
-            return Err(anyhow!("--dryRun shows what --createTables would do; give both"));
-        }
-        Ok(self.tables.dry_run)
+        target_config(&self.target)
     }
 
     pub(crate) fn flow(&self) -> FlowConfig {
-        let window = self.feed.backfill_window;
-        let mode = match (self.feed.immediate, window.is_zero()) {
-            (true, _) => Mode::Immediate,
-            (false, true) => Mode::Transactional,
-            (false, false) => Mode::Backfill { window },
-        };
-        let bytes = usize::try_from(self.feed.bytes_in_flight).unwrap_or(usize::MAX) / BATCH_SHARE;
-        FlowConfig {
-            mode,
-            // Only one session can use a replication origin.
-            shards: match self.both_ways.replication_origin {
-                Some(_) => 1,
-                None => usize::try_from(self.feed.fan_shards).unwrap_or(1),
-            },
-            limits: Limits { bytes, ..Limits::default() },
-            apply_timeout: self.feed.apply_timeout,
-            standby_timeout: self.feed.standby_timeout,
-            on_truncate: match self.feed.on_truncate {
-                TruncatePolicy::Stop => OnTruncate::Stop,
-                TruncatePolicy::Ignore => OnTruncate::Ignore,
-                TruncatePolicy::Apply => OnTruncate::Apply,
-            },
-        }
+        // Only one session can use a replication origin.
+        flow_config(&self.feed, self.both_ways.replication_origin.is_some())
     }
 }

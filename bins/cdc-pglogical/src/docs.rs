@@ -1,58 +1,22 @@
 //! Pages of the documentation that are made from the code: metrics and flags. `cargo xtask docs` writes them.
 
-use clap::{Args, CommandFactory as _, ValueEnum};
-use sink_core::metrics;
-use sink_service::exit::Exit;
-use sink_service::reference::{MetricRow, flags_page, metric_row, metrics_table};
-use sink_service::telemetry;
+use clap::CommandFactory as _;
+use sink_feed::docs::metric_rows;
+use sink_service::reference::{flags_page, metrics_table};
 
 use crate::Cli;
 
-/// Beginnings of the engine's metrics that log sources have as well; the others are about staging, marks and slices.
-const SHARED: &[&str] = &["pool_", "apply_config", "apply_discarded"];
-
-/// Flags of `print-docs`.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct PrintDocsArgs {
-    /// Which page.
-    #[arg(value_enum)]
-    page: Page,
+/// The page of metrics.
+pub(crate) fn metrics() -> String {
+    format!(
+        "{}{}",
+        include_str!("docs/metrics-head.md"),
+        metrics_table(&metric_rows(source_pglogical::metrics::METRICS))
+    )
 }
 
-/// A page.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Page {
-    /// `docs/pglogical/metrics.md`.
-    Metrics,
-    /// `docs/pglogical/flags.md`.
-    Flags,
-}
-
-/// Prints a page.
-pub(crate) fn print(args: &PrintDocsArgs) -> Exit {
-    let text = match args.page {
-        Page::Metrics => metrics(),
-        Page::Flags => flags(),
-    };
-    print!("{text}");
-    Exit::Success
-}
-
-fn rows() -> Vec<MetricRow> {
-    let engine = metrics::METRICS.iter().filter(|m| SHARED.iter().any(|start| m.name.starts_with(start)));
-    let ours = engine.chain(metrics::flow::METRICS).chain(source_pglogical::metrics::METRICS);
-    let ours = ours.map(|m| metric_row(m.name, m.kind, m.unit, m.labels, m.help));
-    let service = telemetry::all_metrics().map(|m| metric_row(m.name, m.kind, m.unit, m.labels, m.help));
-    let mut rows: Vec<MetricRow> = ours.chain(service).collect();
-    rows.sort_unstable();
-    rows
-}
-
-fn metrics() -> String {
-    format!("{}{}", include_str!("docs/metrics-head.md"), metrics_table(&rows()))
-}
-
-fn flags() -> String {
+/// The page of flags.
+pub(crate) fn flags() -> String {
     flags_page(include_str!("docs/flags-head.md"), Cli::command())
 }
 
@@ -74,11 +38,12 @@ mod tests {
 
     #[test]
     fn every_metric_has_one_row_and_a_sentence() {
-        let names: Vec<&str> = rows().iter().map(|row| row.0).collect();
+        let rows = metric_rows(source_pglogical::metrics::METRICS);
+        let names: Vec<&str> = rows.iter().map(|row| row.0).collect();
         let mut unique = names.clone();
         unique.dedup();
         assert_eq!(names, unique);
-        assert!(rows().iter().all(|row| row.4.ends_with('.')));
+        assert!(rows.iter().all(|row| row.4.ends_with('.')));
     }
 
     #[test]
@@ -86,5 +51,23 @@ mod tests {
         let page = flags();
         assert!(page.contains("`--sourceConn URL`") && page.contains("`CDC_SOURCE_CONN`"));
         assert!(!page.contains("password="), "{page}");
+    }
+
+    #[test]
+    fn alerts_name_metrics_that_exist() {
+        let known: Vec<&str> = sink_core::metrics::flow::METRICS
+            .iter()
+            .chain(source_pglogical::metrics::METRICS)
+            .map(|metric| metric.name)
+            .collect();
+        let alerts = include_str!("../../../deploy/prometheus/alerts-pglogical.yaml");
+        let expressions = alerts.lines().filter_map(|line| line.trim().strip_prefix("expr: "));
+        let words = expressions.flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'));
+        let named: Vec<&str> =
+            words.filter(|word| word.starts_with("flow_") || word.starts_with("slot_")).collect();
+        assert!(named.len() >= 6, "{named:?}");
+        for name in named {
+            assert!(known.contains(&name), "{name}");
+        }
     }
 }

@@ -5,7 +5,6 @@
 
 mod args;
 mod docs;
-mod observe;
 mod preflight;
 mod snapshot;
 mod start;
@@ -15,14 +14,15 @@ mod watching;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use sink_feed::Failed;
 use sink_service::exit::Exit;
 use sink_service::layered::ConfigFileArgs;
 use sink_service::logging::{self, LoggingArgs};
 use sink_service::program;
+use sink_service::reference::PrintDocsArgs;
 use sink_service::settings::Setting;
 
 use crate::args::StartArgs;
-use crate::docs::PrintDocsArgs;
 use crate::preflight::PreflightArgs;
 
 /// Follows a PostgreSQL database by logical replication and applies its transactions to CockroachDB or PostgreSQL, so
@@ -54,9 +54,6 @@ fn main() -> ExitCode {
     program::run(run)
 }
 
-/// An error for people, with the code for machines.
-type Failed = (Exit, anyhow::Error);
-
 async fn run(cli: Cli, settings: Vec<Setting>) -> Result<Exit, Failed> {
     sink_service::tls::install_crypto_provider().map_err(|e| (Exit::Failure, e.into()))?;
     match cli.command {
@@ -65,7 +62,7 @@ async fn run(cli: Cli, settings: Vec<Setting>) -> Result<Exit, Failed> {
             Box::pin(start::start(*args, &settings, log)).await
         }
         Command::Preflight(args) => preflight::run(*args).await,
-        Command::PrintDocs(args) => Ok(docs::print(&args)),
+        Command::PrintDocs(args) => Ok(args.print(docs::metrics, docs::flags)),
     }
 }
 

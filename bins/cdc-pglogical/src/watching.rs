@@ -1,18 +1,15 @@
 //! The look beside the stream: what is published, and how the slot is.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sink_core::failure::{Failure, chain};
 use sink_core::flow::{FeedName, FlowStatus, Phase, PositionStore};
 use sink_core::target::Target;
-use sink_service::exit::Exit;
+use sink_feed::{Failed, usage};
 use source_pglogical::catalog::WalStatus;
 use source_pglogical::watch::{Guard, Seen, SlotHealth};
-use tokio_util::sync::CancellationToken;
 
-use crate::Failed;
 use crate::args::StartArgs;
 
 /// How often it is looked. What goes on in between is found out by numbers that are given anew.
@@ -22,7 +19,6 @@ const WORTH_TELLING: u32 = 3;
 
 /// The guard of these flags.
 pub(crate) fn guard(args: &StartArgs, target: &Target) -> Result<Arc<Guard>, Failed> {
-    let usage = |e: anyhow::Error| (Exit::Usage, e);
     let guard = Guard::new(
         args.source.config().map_err(usage)?,
         &args.source.slot_name,
@@ -34,34 +30,8 @@ pub(crate) fn guard(args: &StartArgs, target: &Target) -> Result<Arc<Guard>, Fai
     Ok(Arc::new(guard))
 }
 
-/// Carries a feed until it ends, or until a look finds that rows may be missing: then `stop` lets it end in good order, for
-/// which it has `grace`.
-///
-/// # Errors
-/// The feed's, or what the look has found.
-pub(crate) async fn beside(
-    feed: impl Future<Output = Result<(), Failure>>,
-    guard: Arc<Guard>,
-    status: Arc<FlowStatus>,
-    stop: CancellationToken,
-    grace: Duration,
-) -> Result<(), Failure> {
-    let mut feed = pin!(feed);
-    let gap = tokio::select! {
-        ended = &mut feed => return ended,
-        gap = look(&guard, &status) => gap,
-    };
-    stop.cancel();
-    match tokio::time::timeout(grace, feed).await {
-        Ok(Ok(())) => {}
-        Ok(Err(failure)) => tracing::warn!(error = %chain(&failure), "the feed ended with an error as well"),
-        Err(_) => tracing::warn!("work in flight took too long and is left to the next start"),
-    }
-    Err(gap)
-}
-
 /// Looks until there is a gap.
-async fn look(guard: &Guard, status: &FlowStatus) -> Failure {
+pub(crate) async fn look(guard: &Guard, status: &FlowStatus) -> Failure {
     let (mut failures, mut endangered) = (0_u32, false);
     loop {
         let phase = status.state().phase;

@@ -1,54 +1,23 @@
 //! Pages of the documentation that are made from the code: metrics and flags. `cargo xtask docs` writes them.
 
-use clap::{Args, CommandFactory as _, ValueEnum};
-use sink_service::exit::Exit;
-use sink_service::reference::{MetricRow, flags_page, metric_row, metrics_table};
-use sink_service::telemetry;
+use clap::CommandFactory as _;
+use sink_service::reference::{MetricRow, flags_page, metric_row, metrics_table, with_service_metrics};
 
 use crate::Cli;
 
-/// Flags of `print-docs`.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct PrintDocsArgs {
-    /// Which page.
-    #[arg(value_enum)]
-    page: Page,
-}
-
-/// A page.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Page {
-    /// `docs/metrics.md`.
-    Metrics,
-    /// `docs/flags.md`.
-    Flags,
-}
-
-/// Prints a page.
-pub(crate) fn print(args: &PrintDocsArgs) -> Exit {
-    let text = match args.page {
-        Page::Metrics => metrics(),
-        Page::Flags => flags(),
-    };
-    print!("{text}");
-    Exit::Success
-}
-
 fn rows() -> Vec<MetricRow> {
     let ours = sink_core::metrics::METRICS.iter().chain(source_webhook::metrics::METRICS);
-    let ours = ours.map(|m| metric_row(m.name, m.kind, m.unit, m.labels, m.help));
-    let service = telemetry::all_metrics().map(|m| metric_row(m.name, m.kind, m.unit, m.labels, m.help));
-    let mut rows: Vec<MetricRow> = ours.chain(service).collect();
-    rows.sort_unstable();
-    rows
+    with_service_metrics(ours.map(|m| metric_row(m.name, m.kind, m.unit, m.labels, m.help)))
 }
 
-fn metrics() -> String {
+/// The page of metrics.
+pub(crate) fn metrics() -> String {
     let (head, tail) = (include_str!("docs/metrics-head.md"), include_str!("docs/metrics-original.md"));
     format!("{head}{}\n{tail}", metrics_table(&rows()))
 }
 
-fn flags() -> String {
+/// The page of flags.
+pub(crate) fn flags() -> String {
     flags_page(include_str!("docs/flags-head.md"), Cli::command())
 }
 

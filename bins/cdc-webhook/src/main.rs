@@ -16,10 +16,10 @@ use sink_service::exit::Exit;
 use sink_service::layered::ConfigFileArgs;
 use sink_service::logging::{self, LoggingArgs};
 use sink_service::program;
+use sink_service::reference::PrintDocsArgs;
 use sink_service::settings::Setting;
 
 use crate::args::{ResetArgs, StartArgs, StatusArgs};
-use crate::docs::PrintDocsArgs;
 use crate::make_jwt::MakeJwtArgs;
 
 /// Receives CockroachDB changefeeds over HTTP and applies them to CockroachDB or PostgreSQL, so that the target
@@ -67,7 +67,7 @@ async fn run(cli: Cli, settings: Vec<Setting>) -> Result<Exit, Failed> {
         Command::Status(args) => operate::status(args).await,
         Command::Reset(args) => operate::reset(args).await,
         Command::MakeJwt(args) => make_jwt::make_jwt(&args),
-        Command::PrintDocs(args) => Ok(docs::print(&args)),
+        Command::PrintDocs(args) => Ok(args.print(docs::metrics, docs::flags)),
     }
 }
 

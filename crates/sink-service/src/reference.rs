@@ -2,8 +2,40 @@
 
 use std::fmt::Write as _;
 
-use clap::{Arg, ArgAction, Command};
+use clap::{Arg, ArgAction, Args, Command, ValueEnum};
 use metrics::Unit;
+
+use crate::exit::Exit;
+use crate::telemetry;
+
+/// Flags of `print-docs`.
+#[derive(Debug, Clone, Args)]
+pub struct PrintDocsArgs {
+    /// Which page.
+    #[arg(value_enum)]
+    page: Page,
+}
+
+/// A page of a program's documentation.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Page {
+    /// `metrics.md`.
+    Metrics,
+    /// `flags.md`.
+    Flags,
+}
+
+impl PrintDocsArgs {
+    /// Prints the page that is asked for.
+    pub fn print(&self, metrics: impl FnOnce() -> String, flags: impl FnOnce() -> String) -> Exit {
+        let text = match self.page {
+            Page::Metrics => metrics(),
+            Page::Flags => flags(),
+        };
+        print!("{text}");
+        Exit::Success
+    }
+}
 
 /// One metric as the page shows it: name, kind, unit, labels, help.
 pub type MetricRow = (&'static str, String, String, &'static str, &'static str);
@@ -21,6 +53,14 @@ pub fn metric_row(
         other => other.as_str().to_owned(),
     };
     (name, format!("{kind:?}"), unit, labels, help)
+}
+
+/// A program's metrics together with those of every process, by name.
+pub fn with_service_metrics(ours: impl Iterator<Item = MetricRow>) -> Vec<MetricRow> {
+    let service = telemetry::all_metrics().map(|m| metric_row(m.name, m.kind, m.unit, m.labels, m.help));
+    let mut rows: Vec<MetricRow> = ours.chain(service).collect();
+    rows.sort_unstable();
+    rows
 }
 
 /// The table of these metrics.

@@ -18,6 +18,8 @@ struct Allowed {
 const PACKAGES: &[Allowed] = &[
     Allowed { package: "sink-core", ours: &[], drivers: &["sqlx", "mysql_async"] },
     Allowed { package: "sink-service", ours: &[], drivers: &[] },
+    // What the programs of log sources share beside the engine: it joins the two.
+    Allowed { package: "sink-feed", ours: &["sink-core", "sink-service"], drivers: &[] },
     Allowed { package: "sink-testkit", ours: &["sink-core"], drivers: &[] },
     // A webhook is an HTTP server: it shares the limits on bodies with the server. The log sources have no such need.
     Allowed { package: "source-webhook", ours: &["sink-core", "sink-service"], drivers: &[] },
@@ -26,12 +28,12 @@ const PACKAGES: &[Allowed] = &[
     Allowed { package: "cdc-webhook", ours: &["sink-core", "sink-service", "source-webhook"], drivers: &[] },
     Allowed {
         package: "cdc-pglogical",
-        ours: &["sink-core", "sink-service", "source-pglogical"],
+        ours: &["sink-core", "sink-feed", "sink-service", "source-pglogical"],
         drivers: &[],
     },
     Allowed {
         package: "cdc-mylogical",
-        ours: &["sink-core", "sink-service", "source-mylogical"],
+        ours: &["sink-core", "sink-feed", "sink-service", "source-mylogical"],
         drivers: &[],
     },
     Allowed {

@@ -22,15 +22,15 @@ mod work;
 
 pub use reader::{Piece, PieceReader};
 pub use settings::{Settings, TableListError, parse_tables};
-pub use skip::{is_done, skip_before};
+pub use skip::skip_before;
 pub use source::{First, SnapshotSource};
-pub use tables::{complete, table_definitions};
+pub use tables::table_definitions;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use sink_core::failure::{Disposition, Failure, chain};
-use sink_core::flow::copy::{Board, SnapshotStore};
+use sink_core::flow::copy::{Board, SnapshotStore, is_done};
 use sink_core::flow::{FeedName, FlowStatus, Phase, PositionStore, TableMaker};
 use tokio_util::sync::CancellationToken;
 
@@ -78,7 +78,7 @@ impl Snapshot {
 
     async fn copy(&self, identity: &str) -> Result<SkipBefore, Failure> {
         let records = self.store.read(&self.feed).await?;
-        if skip::is_done(&records) {
+        if is_done(&records) {
             return skip_before(&records);
         }
         let mut pause = PAUSE.0;

@@ -30,12 +30,6 @@ pub fn skip_before(records: &[TableRecord]) -> Result<SkipBefore, Failure> {
     Ok(skip)
 }
 
-/// Whether every table is copied, or gone. A feed without any never began.
-#[must_use]
-pub fn is_done(records: &[TableRecord]) -> bool {
-    !records.is_empty() && records.iter().all(|record| record.state.consistent_point().is_some())
-}
-
 #[cfg(test)]
 mod tests {
     use sink_core::flow::copy::{SourceName, TableState};
@@ -59,7 +53,6 @@ mod tests {
             [point("a"), point("b"), point("c")],
             [Some(Lsn::new(0x10)), Some(Lsn::new(1 << 32)), None]
         );
-        assert!(is_done(&records) && !is_done(&[]));
     }
 
     #[test]
@@ -67,7 +60,6 @@ mod tests {
         for state in [TableState::Pending, TableState::Copying] {
             let records = [record("a", state)];
             assert_eq!(skip_before(&records).unwrap_err().disposition(), Disposition::Halt);
-            assert!(!is_done(&records));
         }
         assert!(skip_before(&[]).unwrap().is_empty());
     }

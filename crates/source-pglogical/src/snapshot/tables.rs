@@ -1,7 +1,6 @@
 //! Which tables the target needs, and what they are made of.
 
 use sink_core::failure::{Disposition, Failure};
-use sink_core::flow::TableMaker;
 use sink_core::model::{Definitions, Ident};
 
 use super::Snapshot;
@@ -87,30 +86,6 @@ impl Snapshot {
         }
         let database = self.store.database().name();
         let wanted = table_definitions(&self.source, &self.settings, database, false).await?;
-        complete(maker, &wanted).await
-    }
-}
-
-/// Gives the tables that we made their indexes and constraints. Rows without a parent are no error: tables that were copied at
-/// several points of the log only agree once the stream has passed the last of them, so the next start tries again.
-///
-/// # Errors
-/// If the target refuses a statement for another reason.
-pub async fn complete(maker: &TableMaker, wanted: &Definitions) -> Result<(), Failure> {
-    match maker.after_copy(wanted).await {
-        Ok(tables) => {
-            for table in tables {
-                tracing::info!(%table, "completed a table with its indexes and constraints");
-            }
-            Ok(())
-        }
-        Err(error) if error.disposition() == Disposition::Defer => {
-            tracing::warn!(
-                error = %sink_core::failure::chain(&error),
-                "a foreign key does not hold yet; the next start adds it"
-            );
-            Ok(())
-        }
-        Err(error) => Err(error),
+        maker.complete(&wanted).await
     }
 }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use sink_core::failure::{Disposition, Failure, chain};
 use sink_core::flow::Position;
 use sink_core::flow::copy::store::{find_target, not_empty, target_table};
-use sink_core::flow::copy::{Fence, Pass, SourceName, TablePlan, TableRecord, TableState};
+use sink_core::flow::copy::{Fence, Pass, SourceName, TablePlan, TableRecord, TableState, is_done};
 
 use super::look::{Published, Seen, look, published};
 use super::plan::Leaf;
 use super::reader::{Piece, PieceReader, failed, import};
-use super::skip::{is_done, skip_before};
+use super::skip::skip_before;
 use super::slot::{self, Exported};
 use super::{Snapshot, publication};
 use crate::Lsn;

@@ -23,4 +23,4 @@ pub use pass::{Opened, Pass, Reader, TablePlan};
 pub use progress::{Board, Progress, View};
 pub use sql::Loader;
 pub use store::{Fence, SnapshotStore};
-pub use table::{SourceName, TableRecord, TableState, TargetTable};
+pub use table::{SourceName, TableRecord, TableState, TargetTable, is_done};

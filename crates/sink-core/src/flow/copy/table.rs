@@ -88,6 +88,12 @@ pub struct TableRecord {
     pub bytes: u64,
 }
 
+/// Whether every table is copied, or gone. A feed without any never began.
+#[must_use]
+pub fn is_done(records: &[TableRecord]) -> bool {
+    !records.is_empty() && records.iter().all(|record| record.state.consistent_point().is_some())
+}
+
 /// A target table and which of its columns take which of the source's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetTable {
@@ -184,5 +190,17 @@ mod tests {
             assert_eq!(TableState::from_name(state.name(), point), Some(state));
         }
         assert_eq!(TableState::from_name("copied", None), None);
+    }
+
+    #[test]
+    fn a_copy_is_done_when_every_table_is() {
+        let record = |state| {
+            let table = SourceName { schema: "s".into(), name: "t".into() };
+            TableRecord { table, state, rows: 0, bytes: 0 }
+        };
+        let copied = record(TableState::Copied { consistent_point: "1".into() });
+        assert!(is_done(std::slice::from_ref(&copied)) && !is_done(&[]));
+        assert!(!is_done(&[copied.clone(), record(TableState::Pending)]));
+        assert!(!is_done(&[copied, record(TableState::Copying)]));
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::Missing;
-use crate::failure::{Disposition, Failure, Place};
+use crate::failure::{Disposition, Failure, Place, chain};
 use crate::model::{Definitions, Ident, SchemaId, TableId};
 use crate::target::Database;
 use crate::target::dialect::definitions::{
@@ -104,6 +104,28 @@ impl TableMaker {
         drop(connection);
         self.database.schema().refresh(&self.database).await?;
         Ok(done)
+    }
+
+    /// As [`after_copy`](Self::after_copy), and tells which tables were completed. Rows without a parent are no error: tables
+    /// that were copied at several points of the log only agree once the stream has passed the last of them, so the next
+    /// start tries again.
+    ///
+    /// # Errors
+    /// If the target refuses a statement for another reason.
+    pub async fn complete(&self, wanted: &Definitions) -> Result<(), Failure> {
+        match self.after_copy(wanted).await {
+            Ok(tables) => {
+                for table in tables {
+                    tracing::info!(%table, "completed a table with its indexes and constraints");
+                }
+                Ok(())
+            }
+            Err(error) if error.disposition() == Disposition::Defer => {
+                tracing::warn!(error = %chain(&error), "a foreign key does not hold yet; the next start adds it");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn remember(

@@ -1,4 +1,4 @@
-//! What operators are told.
+//! What operators are told of a feed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +12,15 @@ use sink_service::process;
 use sink_service::settings::{self, Setting};
 use sink_service::telemetry::MetricsHandle;
 
+use crate::Program;
+
 /// Longest wait for the target's answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The answers of the operators' listener.
-pub(crate) fn answers(
+#[must_use]
+pub fn answers(
+    program: Program,
     status: &Arc<FlowStatus>,
     target: &Arc<Target>,
     metrics: MetricsHandle,
@@ -37,8 +41,8 @@ pub(crate) fn answers(
         diagnostics: Box::new(move || {
             let all = json!({
                 "build": {
-                    "program": env!("CARGO_PKG_NAME"),
-                    "version": env!("CARGO_PKG_VERSION"),
+                    "program": program.name,
+                    "version": program.version,
                     "optimized": !cfg!(debug_assertions),
                 },
                 "settings": settings,
@@ -76,27 +80,4 @@ fn state(status: &FlowStatus) -> Value {
         "changes": state.changes,
         "problem": state.problem,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use source_pglogical::metrics;
-
-    #[test]
-    fn alerts_name_metrics_that_exist() {
-        let known: Vec<&str> = sink_core::metrics::flow::METRICS
-            .iter()
-            .chain(metrics::METRICS)
-            .map(|metric| metric.name)
-            .collect();
-        let alerts = include_str!("../../../deploy/prometheus/alerts-pglogical.yaml");
-        let expressions = alerts.lines().filter_map(|line| line.trim().strip_prefix("expr: "));
-        let words = expressions.flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'));
-        let named: Vec<&str> =
-            words.filter(|word| word.starts_with("flow_") || word.starts_with("slot_")).collect();
-        assert!(named.len() >= 6, "{named:?}");
-        for name in named {
-            assert!(known.contains(&name), "{name}");
-        }
-    }
 }
