@@ -30,6 +30,7 @@ mod flow_changes;
 mod flow_positions;
 mod golden;
 mod harness;
+mod harness_mysql;
 mod http;
 mod immediate;
 mod immediate_chaos;
@@ -65,7 +66,7 @@ mod tokens;
 
 use std::process::ExitCode;
 
-use tests::harness::runner::on_both;
+use tests::harness::runner::{on_both, on_flavors};
 
 fn main() -> ExitCode {
     let topics = [
@@ -96,6 +97,7 @@ fn main() -> ExitCode {
         flow_positions::all(),
         golden::all(),
         harness::all(),
+        on_flavors(harness_mysql::all()),
         http::all(),
         on_both(immediate::all()),
         on_both(immediate_chaos::all()),

@@ -106,7 +106,12 @@ impl Owned {
     /// Starts the command in a process group of its own: an interrupt at the terminal is for the
     /// test to handle.
     pub(super) fn spawn(command: &mut Command, ending: &Ending<'_>) -> Result<Owned> {
-        let child = command.stdin(Stdio::null()).process_group(0).spawn();
+        Owned::spawn_reading(command, Stdio::null(), ending)
+    }
+
+    /// As [`Owned::spawn`], of a program that reads something.
+    pub(super) fn spawn_reading(command: &mut Command, input: Stdio, ending: &Ending<'_>) -> Result<Owned> {
+        let child = command.stdin(input).process_group(0).spawn();
         let child = child.with_context(|| format!("cannot run {}", command.get_program().display()))?;
         let mut owned = Owned { child, ending: ending.signal, guard: None, status: None };
         owned.guard = Some(Guard::watch(owned.pid(), ending)?);

@@ -118,7 +118,7 @@ impl Database {
 }
 
 /// Makes a name that needs no quotes anywhere.
-fn identifier(name: &str) -> String {
+pub(super) fn identifier(name: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
     let mut plain: String = name.chars().map(plain).collect();
     if !plain.starts_with(|c: char| c.is_ascii_lowercase()) {
@@ -142,7 +142,7 @@ fn with_database(url: &str, name: &str) -> String {
     format!("{}/{name}{options}", &url[..end])
 }
 
-fn with_address(url: &str, address: &str) -> String {
+pub(super) fn with_address(url: &str, address: &str) -> String {
     let (begin, end) = authority(url);
     format!("{}{address}{}", &url[..begin], &url[end..])
 }

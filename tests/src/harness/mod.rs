@@ -20,6 +20,7 @@ mod child;
 pub mod database;
 pub mod fingerprint;
 pub mod http;
+pub mod mysql;
 pub mod ports;
 pub mod postgres;
 pub mod process;

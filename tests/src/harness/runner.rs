@@ -15,6 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Mutex as AsyncMutex, OnceCell, OwnedMutexGuard};
 
 use super::database::{Database, Product};
+use super::mysql::{self, Flavor, MySqlServer, SourceDatabase};
 use super::postgres::{PostgresServer, Settings};
 use super::{scratch, setting};
 
@@ -37,43 +38,36 @@ pub enum Need {
     PostgresBinaries,
     /// A database on the shared CockroachDB node.
     Cockroach,
-    /// MySQL binaries: the scenario starts servers of its own, or uses the shared one.
-    MySql,
-    /// MariaDB binaries, in the same way.
-    MariaDb,
+    /// A database on the shared MySQL or MariaDB server; see [`on_flavors`].
+    Source,
+    /// Binaries of MySQL or MariaDB: the scenario starts servers of its own; see [`on_flavors`].
+    SourceBinaries,
 }
 
 impl Need {
     /// The word by which `CDC_TEST_REQUIRE` names it.
-    fn name(self) -> &'static str {
+    fn name(self, flavor: Option<Flavor>) -> &'static str {
         match self {
             Need::Postgres | Need::PostgresBinaries => "postgres",
             Need::Cockroach => "cockroach",
-            Need::MySql => "mysql",
-            Need::MariaDb => "mariadb",
+            Need::Source | Need::SourceBinaries => flavor.map_or("a source nobody has named", Flavor::word),
         }
     }
 
-    fn is_there(self) -> bool {
+    fn is_there(self, flavor: Option<Flavor>) -> bool {
         match self {
             Need::Postgres => {
                 setting("CDC_TEST_POSTGRES_URL").is_some() || PostgresServer::binaries().is_some()
             }
             Need::PostgresBinaries => PostgresServer::binaries().is_some(),
             Need::Cockroach => setting("CDC_TEST_COCKROACH_URL").is_some(),
-            Need::MySql => setting("CDC_TEST_MYSQL_BASE").is_some(),
-            Need::MariaDb => setting("CDC_TEST_MARIADB_BASE").is_some(),
+            Need::Source | Need::SourceBinaries => flavor.and_then(Flavor::base).is_some(),
         }
     }
 
-    fn absent(self) -> &'static str {
-        match self {
-            Need::Postgres => "no postgres",
-            Need::PostgresBinaries => "no postgres binaries",
-            Need::Cockroach => "no cockroach",
-            Need::MySql => "no mysql",
-            Need::MariaDb => "no mariadb",
-        }
+    fn absent(self, flavor: Option<Flavor>) -> String {
+        let binaries = if self == Need::PostgresBinaries { " binaries" } else { "" };
+        format!("no {}{binaries}", self.name(flavor))
     }
 }
 
@@ -83,6 +77,8 @@ pub struct Ctx {
     name: &'static str,
     folder: PathBuf,
     target: Option<Database>,
+    flavor: Option<Flavor>,
+    source: Option<SourceDatabase>,
 }
 
 impl Ctx {
@@ -108,6 +104,26 @@ impl Ctx {
         self.target.as_ref().expect("the scenario declares a target")
     }
 
+    /// The scenario's own database on the shared MySQL or MariaDB server.
+    ///
+    /// # Panics
+    ///
+    /// If the scenario does not declare [`Need::Source`].
+    #[must_use]
+    pub fn source(&self) -> &SourceDatabase {
+        self.source.as_ref().expect("the scenario declares a source")
+    }
+
+    /// Which of MySQL and MariaDB this run of the scenario is about.
+    ///
+    /// # Panics
+    ///
+    /// If the scenario does not go through [`on_flavors`].
+    #[must_use]
+    pub fn flavor(&self) -> Flavor {
+        self.flavor.expect("the scenario is registered for each product")
+    }
+
     /// Whether full-size loops are wanted.
     #[must_use]
     pub fn is_long(&self) -> bool {
@@ -123,6 +139,7 @@ pub struct Scenario {
     needs: &'static [Need],
     long: bool,
     portable: bool,
+    flavor: Option<Flavor>,
     deadline: Duration,
     threads: usize,
     body: Body,
@@ -135,7 +152,8 @@ where
     R: Future<Output = Result<()>> + 'static,
 {
     let body: Body = Arc::new(move |ctx| Box::pin(body(ctx)));
-    Scenario { name, needs, long: false, portable: true, deadline: DEADLINE, threads: THREADS, body }
+    let (long, portable, flavor) = (false, true, None);
+    Scenario { name, needs, long, portable, flavor, deadline: DEADLINE, threads: THREADS, body }
 }
 
 /// The scenarios, and each of those that need nothing but a database on PostgreSQL once more on CockroachDB.
@@ -154,6 +172,23 @@ pub fn on_both(scenarios: Vec<Scenario>) -> Vec<Scenario> {
     scenarios.into_iter().chain(again).collect()
 }
 
+/// Each scenario for MySQL and for MariaDB, unless it is about one of them alone.
+#[must_use]
+pub fn on_flavors(scenarios: Vec<Scenario>) -> Vec<Scenario> {
+    let each = |scenario: &Scenario, flavor: Flavor| Scenario {
+        name: format!("{}@{}", scenario.name, flavor.word()).leak(),
+        flavor: Some(flavor),
+        body: Arc::clone(&scenario.body),
+        ..*scenario
+    };
+    let about = |scenario: &Scenario, flavor: Flavor| scenario.flavor.is_none_or(|only| only == flavor);
+    let all = scenarios.iter().flat_map(|scenario| {
+        let flavors = Flavor::ALL.into_iter().filter(move |flavor| about(scenario, *flavor));
+        flavors.map(move |flavor| each(scenario, flavor))
+    });
+    all.collect()
+}
+
 impl Scenario {
     /// Runs only when full-size loops are wanted.
     #[must_use]
@@ -166,6 +201,13 @@ impl Scenario {
     #[must_use]
     pub fn only_postgres(mut self) -> Scenario {
         self.portable = false;
+        self
+    }
+
+    /// Is about something that only this product has; see [`on_flavors`].
+    #[must_use]
+    pub fn only_on(mut self, flavor: Flavor) -> Scenario {
+        self.flavor = Some(flavor);
         self
     }
 
@@ -195,6 +237,8 @@ impl Scenario {
 struct Run {
     postgres: OnceCell<PostgresServer>,
     cockroach: Arc<AsyncMutex<()>>,
+    mysql: OnceCell<MySqlServer>,
+    mariadb: OnceCell<MySqlServer>,
     /// How many scenarios were skipped, by reason.
     skipped: Mutex<BTreeMap<String, usize>>,
 }
@@ -210,6 +254,17 @@ impl Run {
         Ok(server.url("postgres"))
     }
 
+    /// A new database on the shared server of a product, which is started as [`postgres_url`](Run::postgres_url) is.
+    async fn source(&self, flavor: Flavor, name: &str) -> Result<SourceDatabase> {
+        let cell = match flavor {
+            Flavor::MySql => &self.mysql,
+            Flavor::MariaDb => &self.mariadb,
+        };
+        let start = async || MySqlServer::start(flavor, &mysql::Settings::default()).await;
+        let server = cell.get_or_try_init(start).await.with_context(|| format!("cannot start {flavor}"))?;
+        server.create_database(name).await
+    }
+
     /// Scenarios on CockroachDB share one staging area, so they take turns.
     async fn turn(&self, needs: &[Need]) -> Option<OwnedMutexGuard<()>> {
         if !needs.contains(&Need::Cockroach) {
@@ -218,8 +273,9 @@ impl Run {
         Some(Arc::clone(&self.cockroach).lock_owned().await)
     }
 
-    async fn ctx(&self, name: &'static str, needs: &[Need], folder: PathBuf) -> Result<Ctx> {
-        let mut ctx = Ctx { name, folder, target: None };
+    async fn ctx(&self, scenario: &Scenario, folder: PathBuf) -> Result<Ctx> {
+        let Scenario { name, needs, flavor, .. } = *scenario;
+        let mut ctx = Ctx { name, folder, target: None, flavor, source: None };
         if needs.contains(&Need::Postgres) {
             let server = self.postgres_url().await?;
             ctx.target = Some(Database::create(&server, Product::Postgres, name).await?);
@@ -230,6 +286,11 @@ impl Run {
             // What the scenario before has left there.
             database.execute("DROP DATABASE IF EXISTS _cdc_sink CASCADE").await?;
             ctx.target = Some(database);
+        }
+        if needs.contains(&Need::Source) {
+            // Without the product, which the server is.
+            let plain = name.split('@').next().unwrap_or(name);
+            ctx.source = Some(self.source(ctx.flavor(), plain).await?);
         }
         Ok(ctx)
     }
@@ -276,7 +337,8 @@ pub fn run(scenarios: Vec<Scenario>) -> ExitCode {
 fn needs(scenarios: &[Scenario]) -> Vec<&'static str> {
     let chosen =
         scenarios.iter().filter(|scenario| is_chosen(scenario.name) && (is_long() || !scenario.long));
-    let names: BTreeSet<_> = chosen.flat_map(|scenario| scenario.needs).map(|need| need.name()).collect();
+    let names: BTreeSet<_> =
+        chosen.flat_map(|scenario| scenario.needs.iter().map(|need| need.name(scenario.flavor))).collect();
     names.into_iter().collect()
 }
 
@@ -288,8 +350,8 @@ fn is_chosen(name: &str) -> bool {
     setting("CDC_TEST_FILTER").is_none_or(|filter| filter.split(',').any(|part| name.contains(part)))
 }
 
-fn is_required(need: Need) -> bool {
-    setting("CDC_TEST_REQUIRE").is_some_and(|names| names.split(',').any(|name| name.trim() == need.name()))
+fn is_required(name: &str) -> bool {
+    setting("CDC_TEST_REQUIRE").is_some_and(|names| names.split(',').any(|required| required.trim() == name))
 }
 
 fn trial(scenario: Scenario, run: Arc<Run>) -> Trial {
@@ -297,11 +359,13 @@ fn trial(scenario: Scenario, run: Arc<Run>) -> Trial {
         if scenario.long && !is_long() {
             return Ok(run.skip("only with --long"));
         }
-        if let Some(need) = scenario.needs.iter().find(|need| !need.is_there()) {
-            if is_required(*need) {
-                return Err(Failed::from(format!("{}, which this run requires", need.absent())));
+        let flavor = scenario.flavor;
+        if let Some(need) = scenario.needs.iter().find(|need| !need.is_there(flavor)) {
+            let absent = need.absent(flavor);
+            if is_required(need.name(flavor)) {
+                return Err(Failed::from(format!("{absent}, which this run requires")));
             }
-            return Ok(run.skip(need.absent()));
+            return Ok(run.skip(&absent));
         }
         execute(scenario, &run).map(|()| Completion::Completed).map_err(|error| format!("{error:#}").into())
     })
@@ -312,13 +376,13 @@ fn execute(scenario: Scenario, run: &Run) -> Result<()> {
     let folder = scratch::folder(&format!("cdc-{}-", scenario.name.replace(['/', ' ', ':'], "-")))?;
     let runtime = scenario.runtime()?;
     let path = folder.path().to_owned();
-    let Scenario { name, needs, deadline, body, .. } = scenario;
+    let Scenario { name, needs, deadline, ref body, .. } = scenario;
     // Waiting for the others is not part of the scenario's time.
     let turn = runtime.block_on(run.turn(needs));
     let watch = watchdog(name, deadline + GRACE);
     let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let all = async {
-            let ctx = run.ctx(name, needs, path).await?;
+            let ctx = run.ctx(&scenario, path).await?;
             body(ctx).await
         };
         let timed = runtime.block_on(async { tokio::time::timeout(deadline, all).await });

@@ -10,11 +10,18 @@ use tempfile::TempDir;
 /// Debian's `nobody`: PostgreSQL refuses to run as root, and this account exists everywhere.
 const NOBODY: u32 = 65_534;
 
+/// Longest folder that leaves room for a socket's name within the kernel's limit of 107 bytes.
+const SOCKET_FOLDER_LIMIT: usize = 85;
+
+/// Whether this process may do everything.
+pub(super) fn is_root() -> bool {
+    // The owner of our own entry is our effective user.
+    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
 /// The user a database server runs as, when it cannot be ours.
 pub(super) fn server_user() -> Option<u32> {
-    // The owner of our own entry is our effective user.
-    let root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
-    root.then_some(NOBODY)
+    is_root().then_some(NOBODY)
 }
 
 /// Makes a command run as the server's user.
@@ -32,6 +39,14 @@ pub(super) fn server_folder(prefix: &str) -> Result<TempDir> {
         chown(folder.path(), Some(user), Some(user)).context("cannot give the folder to the server")?;
     }
     Ok(folder)
+}
+
+/// A new folder of our own, in which a socket can be made.
+pub(super) fn socket_folder(prefix: &str) -> Result<TempDir> {
+    let own = std::env::temp_dir();
+    // Room for the characters that make the name unique.
+    let fits = own.as_os_str().len() + prefix.len() < SOCKET_FOLDER_LIMIT;
+    folder_in(if fits { &own } else { Path::new("/tmp") }, prefix)
 }
 
 /// A new folder of our own.

@@ -79,7 +79,6 @@ pub(super) const MYSQL: Product = Product {
 const MARIADB_SHARE: &[&str] = &[
     "charsets",
     "english",
-    "fill_help_tables.sql",
     "mariadb_system_tables.sql",
     "mariadb_performance_tables.sql",
     "mariadb_system_tables_data.sql",
