@@ -2,6 +2,8 @@
 
 use anyhow::{Context as _, Result, ensure};
 use mysql_async::prelude::Queryable as _;
+use tests::harness::fingerprint::source::{TablePair, difference, same, same_pair};
+use tests::harness::mysql::canonical::ZeroDates;
 use tests::harness::mysql::{Flavor, MySqlServer, Settings, SourceDatabase};
 use tests::harness::runner::{Ctx, Need, Scenario, scenario};
 
@@ -13,6 +15,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         scenario("harness_mysql_each_scenario_has_its_own_database", &[Need::Source], own_database),
         scenario("harness_mysql_is_set_up_as_documented", &[Need::Source], variables),
         scenario("harness_mysql_two_servers_are_told_apart", &[Need::SourceBinaries], two_servers),
+        scenario("harness_mysql_copies_are_compared", &[Need::Source, Need::Postgres], compared),
         scenario("harness_mysql_dumps_name_the_position", &[Need::SourceBinaries], dump),
     ]
 }
@@ -128,5 +131,48 @@ async fn dump(ctx: Ctx) -> Result<()> {
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let position = server.position().await?;
     ensure!(said.contains("(4711)") && said.contains(&position), "no {position} in: {said}");
+    Ok(())
+}
+
+/// Equal copies are equal, and each kind of difference is seen.
+async fn compared(ctx: Ctx) -> Result<()> {
+    ctx.source()
+        .execute(
+            "SET sql_mode = ''; CREATE TABLE t (id int PRIMARY KEY, u bigint unsigned, d decimal(65,30), f float, g double, b bit(10), \
+             s varchar(9) CHARACTER SET latin1, x binary(4), t time(2), w datetime(6), z timestamp NULL, e enum('a','b'), j json, \
+             n date, p point, y boolean); \
+             INSERT INTO t VALUES (1, 18446744073709551615, -1e-30, 1.2345678, 1e22, b'1000000001', '\u{20ac}\u{e9}', x'0100', \
+             '-838:59:59', '1000-01-01 00:00:00.000001', '2038-01-19 03:14:07', 'b', '{\"b\":1.50,\"a\":[]}', '0000-00-00', \
+             ST_GeomFromText('POINT(1 2)'), 2), (2, NULL, NULL, 3.4e38, -1e-300, 0, '', '', '00:00:00.1', '9999-12-31', NULL, '', \
+             'null', '2024-00-00', NULL, 0)",
+        )
+        .await?;
+    let target = ctx.target();
+    target
+        .execute(
+            "CREATE TABLE t (id int PRIMARY KEY, u numeric(20), d numeric(65,30), f real, g double precision, b bit(10), \
+             s text, x bytea, t interval, w timestamp(6), z timestamptz, e text, j jsonb, n date, p bytea, y boolean); \
+             INSERT INTO t VALUES (1, 18446744073709551615, -1e-30, 1.2345678, 1e22, B'1000000001', '\u{20ac}\u{e9}', '\\x01000000', \
+             '-838:59:59', '1000-01-01 00:00:00.000001', '2038-01-19 03:14:07Z', 'b', '{\"a\":[],\"b\":1.50}', NULL, \
+             '\\x0101000000000000000000f03f0000000000000040', true), \
+             (2, NULL, NULL, 3.4e38, -1e-300, B'0000000000', '', '\\x00000000', '00:00:00.1', '9999-12-31', NULL, '', 'null', NULL, \
+             NULL, false)",
+        )
+        .await?;
+    // The products keep a JSON number differently; both mean the same here.
+    ctx.source().execute("UPDATE t SET j = '{\"b\":1.5,\"a\":[]}' WHERE id = 1").await?;
+    target.execute("UPDATE t SET j = '{\"b\":1.5,\"a\":[]}' WHERE id = 1").await?;
+    same(ctx.source(), target, &["t"]).await?;
+
+    let pair = TablePair::new("t", "t");
+    let found = difference(ctx.source(), target, &pair.clone().zero_dates(ZeroDates::Epoch)).await?;
+    ensure!(found.missing.len() == 2 && found.surplus.len() == 2, "{found:?}");
+    target.execute("UPDATE t SET f = 1.234568 WHERE id = 1; INSERT INTO t (id) VALUES (3)").await?;
+    let found = difference(ctx.source(), target, &pair).await?;
+    ensure!(found.missing.len() == 1 && found.surplus.len() == 2, "{found:?}");
+    let error = same_pair(ctx.source(), target, &pair).await.err().context("no difference")?;
+    ensure!(format!("{error:#}").contains("1.234568,"), "{error:#}");
+    target.execute("ALTER TABLE t DROP COLUMN y").await?;
+    ensure!(same_pair(ctx.source(), target, &pair).await.is_err());
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! A throw-away MySQL or MariaDB server that tests may crash.
 
+pub mod canonical;
 mod data;
 mod database;
 mod flavor;
@@ -313,6 +314,12 @@ impl MySqlServer {
     pub fn pid(&self) -> Result<u32> {
         Ok(self.running.as_ref().context("the server is not running")?.pid())
     }
+}
+
+/// A name as the servers read it whatever it holds.
+#[must_use]
+pub fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
 }
 
 /// The folder under a base that the server's messages and character sets are in.
