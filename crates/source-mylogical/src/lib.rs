@@ -15,6 +15,9 @@
 //!
 //! Everything but `transport`, `source`, `snapshot` and the questions of `catalog` is pure: no clock, no socket.
 
+pub mod assemble;
+pub mod binlog;
 pub mod flavor;
+pub mod gtid;
 
 pub use flavor::Flavor;
