@@ -20,4 +20,6 @@ pub mod binlog;
 pub mod flavor;
 pub mod gtid;
 
+pub mod transport;
+
 pub use flavor::Flavor;
