@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sink_core::failure::{Disposition, Failure};
-use sink_core::flow::copy::{Opened, Reader};
+use sink_core::flow::copy::{Opened, Reader, Rows};
 
 use super::plan::{Leaf, Pages};
 use crate::transport::{Config, CopySession, Session, TransportError};
@@ -122,7 +122,9 @@ impl Reader for PieceReader {
         let begun = self.session.begin(&leaf.statement(piece.pages), STATEMENT_LIMIT).await;
         begun.map(|()| Opened::Ready).map_err(failed("begin to read a table of the source"))
     }
+}
 
+impl Rows for PieceReader {
     async fn next(&mut self) -> Result<Option<&[u8]>, Failure> {
         self.session.next(READ_LIMIT).await.map_err(|error| {
             let disposition = match error.disposition() {

@@ -25,8 +25,20 @@ pub enum Opened {
     Lost,
 }
 
+/// Rows of the source that are being read.
+pub trait Rows: Send {
+    /// The next bytes in the text format of COPY, cut anywhere; `None` at the end.
+    ///
+    /// # Errors
+    /// The connection, or what the source refuses.
+    fn next(&mut self) -> impl Future<Output = Result<Option<&[u8]>, Failure>> + Send;
+
+    /// Rows that were begun so far.
+    fn rows(&self) -> u64;
+}
+
 /// Reads pieces of tables in one snapshot of the source.
-pub trait Reader: Send {
+pub trait Reader: Rows {
     /// What is read at once: large enough to be worth a transaction, small enough to be waited for.
     type Piece: Send + Sync;
 
@@ -35,15 +47,6 @@ pub trait Reader: Send {
     /// # Errors
     /// The connection, or what the source refuses. The pass ends.
     fn open(&mut self, piece: &Self::Piece) -> impl Future<Output = Result<Opened, Failure>> + Send;
-
-    /// The next bytes of the piece in the text format of COPY, cut anywhere; `None` at the end.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    fn next(&mut self) -> impl Future<Output = Result<Option<&[u8]>, Failure>> + Send;
-
-    /// Rows of the piece that were begun so far.
-    fn rows(&self) -> u64;
 }
 
 /// A table to copy.

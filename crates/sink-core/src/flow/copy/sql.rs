@@ -6,7 +6,9 @@ use std::time::Duration;
 use sqlx::postgres::PgCopyIn;
 use sqlx::{Connection as _, PgConnection};
 
-use super::pass::Reader;
+use super::pass::Rows;
+use super::ranges::store::advance;
+use super::ranges::{Chunks, RangeStep, Reached};
 use super::store::{Fence, hold, look};
 use super::table::TargetTable;
 use crate::failure::{Disposition, Failure, Place};
@@ -53,18 +55,43 @@ impl Loader {
     ///
     /// # Errors
     /// `Fenced`; what the source or the target refuses; `Retry` if a connection was lost.
-    pub async fn copy<R: Reader>(
+    pub async fn copy<R: Rows>(
         &mut self,
         table: &TargetTable,
         reader: &mut R,
         seen: &(dyn Fn(Amount) + Sync),
+    ) -> Result<Amount, Failure> {
+        self.with(table, reader, seen, None).await
+    }
+
+    /// As [`copy`](Self::copy), and moves the range on in the same transaction. After an error it is to be read where the
+    /// range stands; nothing needs to be emptied.
+    ///
+    /// # Errors
+    /// As [`copy`](Self::copy); `Retry` if the range does not stand where `step` says.
+    pub async fn copy_chunk<C: Chunks>(
+        &mut self,
+        table: &TargetTable,
+        reader: &mut C,
+        seen: &(dyn Fn(Amount) + Sync),
+        step: &RangeStep,
+    ) -> Result<Amount, Failure> {
+        self.with(table, reader, seen, Some((step, C::reached))).await
+    }
+
+    async fn with<R: Rows>(
+        &mut self,
+        table: &TargetTable,
+        reader: &mut R,
+        seen: &(dyn Fn(Amount) + Sync),
+        note: Option<(&RangeStep, fn(&R) -> Reached)>,
     ) -> Result<Amount, Failure> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.database.connection().await?,
         };
         let mut guard = Guard { connection: Some(connection) };
-        let copied = self.run(guard.connection(), table, reader, seen).await;
+        let copied = self.run(guard.connection(), table, reader, seen, note).await;
         let place = |e: Failure| {
             let e = e.in_database(self.database.name());
             if e.place().table.is_some() || e.disposition() == Disposition::Fenced {
@@ -78,12 +105,13 @@ impl Loader {
         Ok(amount)
     }
 
-    async fn run<R: Reader>(
+    async fn run<R: Rows>(
         &self,
         connection: &mut PgConnection,
         table: &TargetTable,
         reader: &mut R,
         seen: &(dyn Fn(Amount) + Sync),
+        note: Option<(&RangeStep, fn(&R) -> Reached)>,
     ) -> Result<Amount, Failure> {
         let fail = |e| failure(COPY, e);
         let mut tx = connection.begin().await.map_err(fail)?;
@@ -104,13 +132,18 @@ impl Loader {
         }
         // Only now, so that nobody who takes over has to wait for more than this and the commit.
         hold(&mut tx, &self.database, &self.fence).await?;
+        let amount = Amount { rows: written, bytes };
+        if let Some((step, reached)) = note {
+            let reached = reached(reader);
+            advance(&mut tx, &self.database, &self.fence, step, (&reached, amount)).await?;
+        }
         within(tx.commit()).await?;
-        Ok(Amount { rows: written, bytes })
+        Ok(amount)
     }
 }
 
 /// Sends all that the reader has; answers how many bytes that was.
-async fn pour<R: Reader>(
+async fn pour<R: Rows>(
     reader: &mut R,
     copy: &mut PgCopyIn<&mut PgConnection>,
     seen: &(dyn Fn(Amount) + Sync),

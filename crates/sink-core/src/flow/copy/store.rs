@@ -105,7 +105,7 @@ impl SnapshotStore {
         })
     }
 
-    async fn holds_rows(
+    pub(super) async fn holds_rows(
         &self,
         connection: &mut PgConnection,
         table: &TableId,
@@ -228,7 +228,7 @@ impl SnapshotStore {
         tx.commit().await.map_err(fail)
     }
 
-    async fn change(
+    pub(super) async fn change(
         &self,
         connection: &mut PgConnection,
         fence: &Fence,
@@ -285,7 +285,7 @@ async fn ask(connection: &mut PgConnection, sql: String, fence: &Fence) -> Resul
     row.map(drop).ok_or_else(|| Failure::fenced(HOLD))
 }
 
-fn bind_table<'q>(
+pub(super) fn bind_table<'q>(
     query: Query<'q, Postgres, PgArguments>,
     table: &'q SourceName,
 ) -> Query<'q, Postgres, PgArguments> {

@@ -82,7 +82,7 @@ fn create(area: &StagingArea, table: &str, columns: &str) -> String {
 }
 
 /// Those of the log sources.
-fn log_tables(area: &StagingArea) -> [String; 2] {
+fn log_tables(area: &StagingArea) -> [String; 3] {
     let create = |table: &str, columns: &str| create(area, table, columns);
     [
         // How far each log is in the target; the row that fences every step of its feed.
@@ -99,6 +99,13 @@ fn log_tables(area: &StagingArea) -> [String; 2] {
             "feed text NOT NULL, source_schema text NOT NULL, source_table text NOT NULL, state text NOT NULL, \
              consistent_point text, rows int8 NOT NULL DEFAULT 0, bytes int8 NOT NULL DEFAULT 0, \
              started_at timestamptz, finished_at timestamptz, PRIMARY KEY (feed, source_schema, source_table)",
+        ),
+        // Where a table is copied in the order of its key: how far each part of it is.
+        create(
+            "snapshot_ranges",
+            "feed text NOT NULL, source_schema text NOT NULL, source_table text NOT NULL, number int4 NOT NULL, \
+             bounds text NOT NULL, reached text, done bool NOT NULL DEFAULT false, rows int8 NOT NULL DEFAULT 0, \
+             bytes int8 NOT NULL DEFAULT 0, PRIMARY KEY (feed, source_schema, source_table, number)",
         ),
     ]
 }

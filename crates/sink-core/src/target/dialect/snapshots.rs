@@ -52,6 +52,61 @@ pub fn change(area: &StagingArea) -> String {
     )
 }
 
+/// Forgets the parts of a table. Parameters: feed, schema, table.
+#[must_use]
+pub fn forget_ranges(area: &StagingArea) -> String {
+    format!(
+        "DELETE FROM {} WHERE feed = $1 AND source_schema = $2 AND source_table = $3",
+        area.table("snapshot_ranges")
+    )
+}
+
+/// Notes the parts of a table, numbered from 1. Parameters: feed, schema, table, bounds of each.
+#[must_use]
+pub fn add_ranges(area: &StagingArea) -> String {
+    format!(
+        "INSERT INTO {} (feed, source_schema, source_table, number, bounds) \
+         SELECT $1, $2, $3, n, b FROM unnest($4::text[]) WITH ORDINALITY AS u(b, n)",
+        area.table("snapshot_ranges")
+    )
+}
+
+/// The parts of all tables of a feed, in order. Parameter: feed. Answer: schema, table, number, bounds, how far it is
+/// copied or NULL, whether to its end, rows, bytes.
+#[must_use]
+pub fn read_ranges(area: &StagingArea) -> String {
+    format!(
+        "SELECT source_schema, source_table, number, bounds, reached, done, rows, bytes FROM {} WHERE feed = $1 \
+         ORDER BY source_schema, source_table, number",
+        area.table("snapshot_ranges")
+    )
+}
+
+/// Moves on within a part. Parameters: feed, schema, table, number, how far it was or NULL, how far it is, whether to its
+/// end, rows and bytes more. One row if it was there.
+#[must_use]
+pub fn advance_range(area: &StagingArea) -> String {
+    format!(
+        "UPDATE {} SET reached = $6, done = $7, rows = rows + $8, bytes = bytes + $9 \
+         WHERE feed = $1 AND source_schema = $2 AND source_table = $3 AND number = $4 \
+         AND reached IS NOT DISTINCT FROM $5::text AND NOT done",
+        area.table("snapshot_ranges")
+    )
+}
+
+/// Unique indexes of a target table besides its primary key. Parameters: schema, table. Answer for each: its name, the
+/// statement that drops it, and the one that makes it anew.
+pub const UNIQUE_INDEXES: &str = "\
+SELECT i.relname::text, \
+CASE WHEN k.oid IS NULL THEN format('DROP INDEX %I.%I', n.nspname, i.relname) \
+ELSE format('ALTER TABLE %I.%I DROP CONSTRAINT %I', n.nspname, c.relname, k.conname) END, \
+CASE WHEN k.oid IS NULL THEN pg_get_indexdef(x.indexrelid) \
+ELSE format('ALTER TABLE %I.%I ADD CONSTRAINT %I %s', n.nspname, c.relname, k.conname, pg_get_constraintdef(k.oid)) END \
+FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class c ON c.oid = x.indrelid \
+JOIN pg_namespace n ON n.oid = c.relnamespace \
+LEFT JOIN pg_constraint k ON k.conindid = x.indexrelid AND k.conrelid = c.oid AND k.contype IN ('u', 'x') \
+WHERE n.nspname = $1 AND c.relname = $2 AND x.indisunique AND NOT x.indisprimary ORDER BY 1";
+
 /// Facts about a target table. Parameters: schema, table. Answer: whether it is partitioned; statements that drop its
 /// foreign keys; those that make them anew; names of the triggers that fire for new rows.
 pub const FACTS: &str = "\
