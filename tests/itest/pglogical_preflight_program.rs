@@ -258,5 +258,7 @@ fn name(change: &PublicationChange) -> &'static str {
         PublicationChange::TableAddedAgain(_) => "TableAddedAgain",
         PublicationChange::ColumnListChanged(_) => "ColumnListChanged",
         PublicationChange::RowFilterChanged(_) => "RowFilterChanged",
+        PublicationChange::MaybeNewerThanSlot => "MaybeNewerThanSlot",
+        PublicationChange::TableMaybeNewerThanSlot(_) => "TableMaybeNewerThanSlot",
     }
 }

@@ -29,6 +29,9 @@ pub(crate) fn all() -> Vec<Scenario> {
         scenario("pglogical_watch_refuses_a_gap_of_when_it_was_stopped", NEEDS, stopped),
         scenario("pglogical_watch_goes_on_where_nothing_is_missing", NEEDS, harmless),
         scenario("pglogical_watch_finds_every_kind_of_gap", NEEDS, kinds),
+        scenario("pglogical_watch_refuses_what_came_after_the_slot", NEEDS, after_slot),
+        scenario("pglogical_watch_compares_with_what_was_copied", NEEDS, after_copy),
+        scenario("pglogical_watch_leaves_out_what_comes_while_the_slot_is_made", NEEDS, while_made),
         scenario("pglogical_watch_shows_the_slot", NEEDS, figures),
     ]
 }
@@ -186,6 +189,90 @@ async fn kinds(ctx: Ctx) -> Result<()> {
         )
         .await?;
     refuses(&mut process, &["publication \"my_pub\" was made anew", "new snapshot"]).await
+}
+
+/// Nobody has looked when the slot was made: numbers of transactions tell what cannot be excluded.
+async fn after_slot(ctx: Ctx) -> Result<()> {
+    let pair = Pair::start(&ctx, TABLES).await?;
+    pair.publish("FOR TABLE a").await?;
+    pair.origin.execute("INSERT INTO b VALUES (2, 'unseen'); ALTER PUBLICATION my_pub ADD TABLE b").await?;
+    pair.origin.execute("INSERT INTO b VALUES (3, 'after'); INSERT INTO a VALUES (1, 'a')").await?;
+    let mut process = ServiceProcess::spawn(pair.service().named("look"), pair.folder())?;
+    let code = process.wait_for_exit(SOON).await?.code();
+    let said = process.log_tail();
+    ensure!(
+        code == REFUSED && said.contains("source_table_newer_than_slot") && said.contains("public.b"),
+        "{code:?} {said}"
+    );
+    // Not only the look before the start sees it.
+    let reporting = pair.service().args(["--preflight", "report"]);
+    let mut process = ServiceProcess::spawn(reporting.named("stream"), pair.folder())?;
+    let parts =
+        ["table public.b may have come into publication \"my_pub\" after the slot", "--acceptPublication"];
+    refuses(&mut process, &parts).await?;
+    ensure!(fingerprint(&pair.target, "public.b").await?.is_empty(), "it went on over the gap");
+
+    pair.target.execute("INSERT INTO b VALUES (2, 'unseen')").await?;
+    let accepting = pair.service().named("accepting").args(["--acceptPublicationChanges"]);
+    let process = ServiceProcess::start(accepting, pair.folder()).await?;
+    pair.caught_up().await?;
+    pair.same(&["public.a", "public.b"]).await?;
+    ends_well(process).await?;
+    // From then on there is something to compare with.
+    let process = ServiceProcess::start(pair.service().named("later"), pair.folder()).await?;
+    pair.origin.execute("INSERT INTO b VALUES (4, 'later')").await?;
+    pair.caught_up().await?;
+    pair.same(&["public.a", "public.b"]).await?;
+    ends_well(process).await
+}
+
+/// What was published when the slot of a snapshot was made is noted before the first table is copied.
+async fn after_copy(ctx: Ctx) -> Result<()> {
+    let pair = Pair::start(&ctx, TABLES).await?;
+    pair.origin
+        .execute("CREATE PUBLICATION my_pub FOR TABLE a, b; INSERT INTO b VALUES (1, 'copied')")
+        .await?;
+    let mut process = ServiceProcess::spawn(pair.service().args(["--snapshotMode", "only"]), pair.folder())?;
+    ensure!(process.wait_for_exit(SOON).await?.success(), "{}", process.log_tail());
+    ensure!(noted(&pair).await?.contains("\"b\""), "what was published is not noted");
+    pair.origin.execute(OUT_AND_IN).await?;
+    let initial = pair.service().named("initial").args(["--snapshotMode", "initial"]);
+    let mut process = ServiceProcess::spawn(initial, pair.folder())?;
+    refuses(&mut process, &["table public.b was taken out", "put in again", "copy it anew"]).await
+}
+
+/// The slot waits for a transaction; meanwhile a table comes, with a row that no stream has.
+async fn while_made(ctx: Ctx) -> Result<()> {
+    let pair = Pair::start(&ctx, TABLES).await?;
+    pair.origin.execute("CREATE PUBLICATION my_pub FOR TABLE a; INSERT INTO b VALUES (1, 'before')").await?;
+    let mut open = pair.origin.connect().await?;
+    sqlx::raw_sql("BEGIN; INSERT INTO a VALUES (1, 'open')").execute(&mut open).await?;
+    let initial = pair.service().args(["--snapshotMode", "initial"]);
+    let process = ServiceProcess::spawn(initial, pair.folder())?;
+    let waits =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'CREATE_REPLI%'";
+    let mut origin = pair.origin.connect().await?;
+    wait::eventually(SOON, "the slot to wait", async || -> Result<()> {
+        let found: i64 = sqlx::query_scalar(waits).fetch_one(&mut origin).await?;
+        ensure!(found == 1, "{found} wait; {}", process.log_tail());
+        Ok(())
+    })
+    .await?;
+    pair.origin.execute("ALTER PUBLICATION my_pub ADD TABLE b").await?;
+    sqlx::raw_sql("COMMIT").execute(&mut open).await?;
+    wait::eventually(SOON, "the first table", async || -> Result<()> {
+        ensure!(fingerprint(&pair.target, "public.a").await? == ["(1,open)"], "{}", process.log_tail());
+        Ok(())
+    })
+    .await?;
+    pair.origin.execute("INSERT INTO b VALUES (2, 'after')").await?;
+    pair.caught_up().await?;
+    ensure!(fingerprint(&pair.target, "public.b").await? == ["(2,after)"], "{}", process.log_tail());
+    let log = std::fs::read_to_string(process.log())?;
+    for part in ["while the slot was made, and is not copied", "table public.b came into publication"] {
+        ensure!(log.contains(part), "{part} is missing: {log}");
+    }
+    ends_well(process).await
 }
 
 async fn figures(ctx: Ctx) -> Result<()> {

@@ -80,7 +80,8 @@ pub(crate) struct SourceArgs {
     pub(crate) loop_name: String,
 
     /// Go on although a table was taken out of the publication, or put in again, or is filtered in another way, since the
-    /// last look: for once, after the tables concerned were copied anew. Counts for the first stream that is opened.
+    /// last look, or may have come after the slot was made: for once, after the tables concerned were copied anew. Counts
+    /// for the first stream that is opened.
     #[arg(
         long = "acceptPublicationChanges",
         alias = "accept-publication-changes",

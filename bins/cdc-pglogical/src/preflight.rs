@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use clap::Args;
 use sink_core::flow::preflight::{Report, sql};
+use sink_core::flow::{FeedName, PositionStore};
 use sink_core::target::Target;
 use sink_feed::preflight::{self, LookError};
 use sink_feed::{Failed, usage};
 use sink_service::exit::Exit;
 use sink_service::snapshot_args;
 use source_pglogical::catalog::{self, SourceCatalog, Wanted};
-use source_pglogical::preflight::{Facts, Plan, SnapshotMode, examine};
+use source_pglogical::preflight::{Facts, Plan, Since, SnapshotMode, examine};
 use source_pglogical::transport::Config;
 
 use crate::args::StartArgs;
@@ -49,12 +50,14 @@ pub(crate) async fn look(args: &StartArgs, target: &Arc<Target>) -> Result<Repor
     let schema = home.schema().refresh(home).await.map_err(LookError::Target)?;
     let target_facts = sql::target_facts(home).await.map_err(LookError::Target)?;
     let flow = args.flow();
+    let snapshot = snapshot_mode(args, target).await?;
     let plan = Plan {
         slot,
         publications: &publications,
         target_database: home.name(),
         mode: flow.mode.into(),
-        snapshot: snapshot_mode(args, target).await?,
+        snapshot,
+        since_slot: since_slot(args, target, snapshot).await?,
         create_tables: args.tables.create_tables,
         on_truncate: flow.on_truncate,
     };
@@ -75,5 +78,17 @@ async fn snapshot_mode(args: &StartArgs, target: &Target) -> Result<SnapshotMode
         snapshot_args::SnapshotMode::Never => SnapshotMode::Never,
         snapshot_args::SnapshotMode::Initial => SnapshotMode::Initial,
         snapshot_args::SnapshotMode::Only => SnapshotMode::Only,
+    })
+}
+
+/// A copy is made, and what is published noted, whenever the slot was made.
+async fn since_slot(args: &StartArgs, target: &Target, snapshot: SnapshotMode) -> Result<Since, LookError> {
+    let positions = PositionStore::new(Arc::clone(target.home()));
+    let noted = positions.published(&FeedName::whole(&args.source.loop_name)).await;
+    let noted = preflight::unless_never_started(noted).map_err(LookError::Target)?.flatten();
+    Ok(match (snapshot, noted) {
+        (SnapshotMode::Initial | SnapshotMode::Only, _) | (SnapshotMode::Never, Some(_)) => Since::Compared,
+        (SnapshotMode::Never, None) if args.source.accept_publication_changes => Since::Accepted,
+        (SnapshotMode::Never, None) => Since::Unknown,
     })
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use sink_core::failure::{Disposition, Failure, chain};
 use sink_core::flow::FeedName;
-use sink_core::flow::copy::SnapshotStore;
+use sink_core::flow::copy::{SnapshotStore, is_done};
 use sink_core::flow::preflight::{Report, Severity};
 use sink_core::target::{Target, TargetConfig};
 use sink_service::exit::Exit;
@@ -140,10 +140,19 @@ pub async fn still_to_copy(
         SnapshotMode::Initial | SnapshotMode::Only => {}
     }
     let store = SnapshotStore::new(Arc::clone(target.home())).map_err(LookError::Target)?;
-    match store.read(&FeedName::whole(feed)).await {
-        Ok(records) if sink_core::flow::copy::is_done(&records) => Ok(SnapshotMode::Never),
-        Ok(_) => Ok(wanted),
-        Err(error) if error.sqlstate().is_some_and(|code| NEVER_STARTED.contains(&code)) => Ok(wanted),
-        Err(error) => Err(LookError::Target(error)),
+    let records = store.read(&FeedName::whole(feed)).await;
+    let records = unless_never_started(records).map_err(LookError::Target)?.unwrap_or_default();
+    Ok(if is_done(&records) { SnapshotMode::Never } else { wanted })
+}
+
+/// What was read of our own tables at the target; `None` if they are not there.
+///
+/// # Errors
+/// Any other.
+pub fn unless_never_started<T>(read: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    match read {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.sqlstate().is_some_and(|code| NEVER_STARTED.contains(&code)) => Ok(None),
+        Err(error) => Err(error),
     }
 }

@@ -9,7 +9,7 @@ use sink_core::flow::preflight::{Finding, Report, Side, sql};
 use sink_core::model::Ident;
 use sink_core::target::{Target, TargetConfig};
 use source_pglogical::catalog::{self, Wanted};
-use source_pglogical::preflight::{Facts, Plan, SnapshotMode, examine};
+use source_pglogical::preflight::{Facts, Plan, Since, SnapshotMode, examine};
 use source_pglogical::transport::Config;
 use sqlx::AssertSqlSafe;
 use tests::harness::database::Database;
@@ -32,6 +32,7 @@ pub(crate) struct Settings {
     pub(crate) publications: &'static [&'static str],
     pub(crate) mode: WriteMode,
     pub(crate) snapshot: SnapshotMode,
+    pub(crate) since_slot: Since,
     pub(crate) create_tables: bool,
     pub(crate) on_truncate: OnTruncate,
 }
@@ -43,6 +44,7 @@ impl Default for Settings {
             publications: &["p"],
             mode: WriteMode::Transactional,
             snapshot: SnapshotMode::Never,
+            since_slot: Since::Unknown,
             create_tables: false,
             on_truncate: OnTruncate::Stop,
         }
@@ -132,6 +134,7 @@ pub(crate) async fn look(source: &str, target: &str, settings: Settings) -> Resu
         target_database: target.home().name(),
         mode: settings.mode,
         snapshot: settings.snapshot,
+        since_slot: settings.since_slot,
         create_tables: settings.create_tables,
         on_truncate: settings.on_truncate,
     };

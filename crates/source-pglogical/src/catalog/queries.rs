@@ -167,11 +167,12 @@ pub(super) fn columns(scope: &TableScope) -> String {
 /// or its schema.
 fn members(version: u32) -> String {
     let schema = if version >= LISTS {
-        "LEFT JOIN LATERAL (SELECT min(x.oid::int8)::oid AS oid FROM pg_publication_namespace x \
+        "LEFT JOIN LATERAL (SELECT x.oid, x.xmin AS made FROM pg_publication_namespace x \
          WHERE x.pnpubid = p.oid AND (x.pnnspid = c.relnamespace OR x.pnnspid IN (SELECT ac.relnamespace \
-         FROM pg_partition_ancestors(c.oid) u(relid) JOIN pg_class ac ON ac.oid = u.relid))) AS ns ON true"
+         FROM pg_partition_ancestors(c.oid) u(relid) JOIN pg_class ac ON ac.oid = u.relid)) \
+         ORDER BY x.oid LIMIT 1) AS ns ON true"
     } else {
-        "CROSS JOIN (SELECT NULL::oid AS oid) AS ns"
+        "CROSS JOIN (SELECT NULL::oid AS oid, NULL::xid AS made) AS ns"
     };
     let list = if version >= LISTS { "r.prattrs IS NOT NULL" } else { "false" };
     format!(
@@ -189,7 +190,7 @@ pub(super) fn memberships(version: u32, slot: &str, publications: &[String]) -> 
     let filter = if version >= LISTS { "t.rowfilter" } else { "NULL" };
     format!(
         "SELECT c.oid, t.pubname, COALESCE(m.oid, ns.oid, 0), COALESCE(m.listed, false), {filter}, \
-         (SELECT age(m.made) > age(s.catalog_xmin) FROM pg_replication_slots s WHERE s.slot_name = {slot}) {members} \
+         (SELECT age(COALESCE(m.made, ns.made)) > age(s.catalog_xmin) FROM pg_replication_slots s WHERE s.slot_name = {slot}) {members} \
          WHERE t.pubname IN ({names}) ORDER BY c.oid, t.pubname",
         slot = literal(slot),
         members = members(version),

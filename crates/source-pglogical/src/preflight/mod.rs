@@ -40,6 +40,17 @@ impl SnapshotMode {
     }
 }
 
+/// What is known of changes of the publications since the slot was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// An earlier start has noted what was published, or a copy will: changes are found by comparing.
+    Compared,
+    /// Only what the catalogue says of what is there now.
+    Unknown,
+    /// As `Unknown`, and whatever changed is to be taken as it is.
+    Accepted,
+}
+
 /// What is going to be done.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan<'a> {
@@ -53,6 +64,8 @@ pub struct Plan<'a> {
     pub mode: WriteMode,
     /// Whether tables are copied first.
     pub snapshot: SnapshotMode,
+    /// Whether changes of the publications can be told.
+    pub since_slot: Since,
     /// Whether missing tables of the target are made.
     pub create_tables: bool,
     /// What becomes of TRUNCATE.

@@ -3,7 +3,7 @@
 use sink_core::flow::OnTruncate;
 use sink_core::flow::preflight::{Finding, Remedy, Severity, Side};
 
-use super::{Plan, slot};
+use super::{Plan, Since, slot};
 use crate::catalog::{Probe, Publication, SourceCatalog};
 use crate::transport::sql::identifier;
 
@@ -107,6 +107,30 @@ fn truncates(publication: &Publication, plan: &Plan<'_>) -> Option<Finding> {
     }
 }
 
+/// How much it matters that something may have changed since the slot was made; not at all if that is compared.
+pub(super) fn severity_of_doubt(plan: &Plan<'_>) -> Option<Severity> {
+    match plan.since_slot {
+        Since::Compared => None,
+        Since::Unknown => Some(Severity::Error),
+        Since::Accepted => Some(Severity::Info),
+    }
+}
+
+/// What to do if there is nothing to mend.
+pub(super) const ACCEPT: &str = "if nothing was written in between, or the tables were copied anew since, start once with \
+                                 --acceptPublicationChanges";
+
+/// It is there for all that the slot holds, and may have published something else before.
+fn altered_late(plan: &Plan<'_>, subject: &str) -> Option<Finding> {
+    let what = format!(
+        "it may have been made or altered after slot {:?} was made, by a transaction that had not ended by then: changes \
+         written before that may be missing; {ACCEPT}",
+        plan.slot
+    );
+    let code = "source_publication_may_be_newer";
+    Some(Finding::new(severity_of_doubt(plan)?, code, subject, what).remedy(slot::anew(plan.slot)))
+}
+
 /// What the slot holds is decoded with the catalogue as it was then; a publication that was not there yet ends the
 /// stream, or from 18 on loses changes.
 fn newer(source: &SourceCatalog, plan: &Plan<'_>) -> Option<Finding> {
@@ -114,7 +138,8 @@ fn newer(source: &SourceCatalog, plan: &Plan<'_>) -> Option<Finding> {
     let names: Vec<&str> = younger.map(|publication| publication.name.as_str()).collect();
     let subject = names.join(", ");
     match source.probe.as_ref()? {
-        Probe::Passes | Probe::Busy => None,
+        Probe::Passes => altered_late(plan, &subject),
+        Probe::Busy => None,
         Probe::PublicationNewer => {
             let fate = if source.server.is_at_least(18) { "would be lost" } else { "cannot be decoded" };
             let what = format!(

@@ -10,6 +10,7 @@ use sink_core::flow::preflight::{Finding, Remedy, Severity, Side};
 use sink_core::flow::{Binding, SourceTable};
 use sink_core::model::{Behaviours, Ident, SchemaId, TableSchema};
 
+use super::publications::{ACCEPT, severity_of_doubt};
 use super::{Facts, Plan, columns, slot};
 use crate::catalog::{Column, GeneratedColumns, Membership, SourceCatalog, Table, TableKind};
 use crate::pgoutput::ReplicaIdentity;
@@ -140,13 +141,12 @@ fn added_late(
         return None;
     }
     let what = format!(
-        "it may have come into publication {:?} after slot {:?} was made: rows written before that are not sent",
+        "it may have come into publication {:?} after slot {:?} was made: changes written before that are not sent; \
+         {ACCEPT}",
         membership.publication, plan.slot
     );
-    Some(
-        Finding::new(Severity::Warning, "source_table_newer_than_slot", &table.name, what)
-            .remedy(slot::anew(plan.slot)),
-    )
+    let code = "source_table_newer_than_slot";
+    Some(Finding::new(severity_of_doubt(plan)?, code, &table.name, what).remedy(slot::anew(plan.slot)))
 }
 
 /// The server refuses to send a table by two lists, in mid-stream.

@@ -18,6 +18,7 @@ use crate::Lsn;
 use crate::catalog::{self, SourceCatalog, TableName, Wanted};
 use crate::feed::SkipBefore;
 use crate::transport::Session;
+use crate::watch::PublicationSet;
 
 const PREPARE: &str = "prepare the initial snapshot";
 
@@ -31,6 +32,21 @@ fn source_name(name: &TableName) -> SourceName {
 
 fn table_name(table: &SourceName) -> TableName {
     TableName { schema: table.schema.clone(), name: table.name.clone() }
+}
+
+/// Leaves out tables that came into the publication after the look before the slot was made: if they were copied as they
+/// are in the snapshot, what was written until they came would be missing.
+fn leave_out_late(catalog: &mut SourceCatalog, before: &PublicationSet) {
+    catalog.published.tables.retain(|table| {
+        let known = before.has_as_in(table);
+        if !known {
+            tracing::warn!(
+                table = %table.name,
+                "the table came into the publication while the slot was made, and is not copied; copy it by hand"
+            );
+        }
+        known
+    });
 }
 
 /// What is left to do, all of whose tables the snapshot shows.
@@ -57,9 +73,14 @@ impl Snapshot {
         let first = catalog.slot.as_ref().and_then(|slot| slot.confirmed).unwrap_or(point);
         let fence = self.take_over(first, identity).await?;
         let reader = sessions.first_mut().ok_or_else(|| halt("there is no worker"))?;
+        let before = PublicationSet::of_catalog(&catalog);
+        self.note_published(&before, &records, &fence).await?;
         // Read again: what was made before the slot is in the snapshot, too.
-        let catalog = self.read_catalog(&mut session).await?;
+        let mut catalog = self.read_catalog(&mut session).await?;
         drop(session);
+        if records.is_empty() {
+            leave_out_late(&mut catalog, &before);
+        }
         let plans = self.plan(&catalog, reader, &fence, &records, point).await?;
         let board = Arc::clone(&self.board);
         let pass = Pass { store: self.store.clone(), fence, consistent_point: point.to_string(), board };
@@ -67,6 +88,26 @@ impl Snapshot {
         pass.run(plans, sessions.into_iter().map(PieceReader::new).collect(), &self.stop).await?;
         let records = self.store.read(&self.feed).await?;
         if is_done(&records) { skip_before(&records).map(Some) } else { Ok(None) }
+    }
+
+    /// Notes what was published just before the snapshot that tables are copied in: that is what later looks compare with.
+    async fn note_published(
+        &self,
+        before: &PublicationSet,
+        records: &[TableRecord],
+        fence: &Fence,
+    ) -> Result<(), Failure> {
+        let now = if records.is_empty() {
+            before.clone()
+        } else {
+            let noted = self.positions.published(&self.feed).await?;
+            let Some(mut noted) = noted.as_deref().and_then(PublicationSet::from_json) else { return Ok(()) };
+            // What is copied from now on may have come or changed since the first look.
+            let left = records.iter().filter(|record| record.state.consistent_point().is_none());
+            noted.take_from(before, &left.map(|record| table_name(&record.table)).collect());
+            noted
+        };
+        self.positions.set_published(&self.feed, fence.epoch, &now.to_json()).await
     }
 
     async fn read_catalog(&self, session: &mut Session) -> Result<SourceCatalog, Failure> {

@@ -38,7 +38,7 @@ pub struct SlotHealth {
 pub struct Look {
     /// The slot; none if it is gone.
     pub slot: Option<SlotHealth>,
-    /// What changed since the look before; empty at the first.
+    /// What changed since the look before; at the first, what may have changed since the slot was made.
     pub alarms: Vec<Alarm>,
 }
 
@@ -103,16 +103,19 @@ async fn look(
     let slot = asking.slot(version, wanted.slot).await?;
     let publications = asking.publications(version, wanted).await?;
     let members = asking.named_members(version, wanted).await?;
+    asking.end().await?;
+    let doubts = if last.is_none() { PublicationSet::in_doubt(&publications, &members) } else { Vec::new() };
     let now = PublicationSet::new(publications, members);
     let alarms = match last {
-        None => Vec::new(),
+        None => doubts,
         Some(last) => {
             let left = last.left_in(&now);
+            // Not in the transaction: the server lists published tables as they are, the transaction shows tables as they
+            // were, so that one that was dropped in between would seem to have been taken out.
             let there = if left.is_empty() { BTreeSet::new() } else { asking.still_there(&left).await? };
             last.changes_to(&now, &there)
         }
     };
-    asking.end().await?;
     let slot = slot.map(|slot| SlotHealth {
         wal_status: slot.wal_status,
         safe_wal_bytes: slot.safe_wal_bytes,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalog::{GeneratedColumns, Membership, Publication, TableName};
+use crate::catalog::{GeneratedColumns, Membership, Publication, SourceCatalog, Table, TableName};
 
 /// A publication itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +60,10 @@ pub enum PublicationChange {
     ColumnListChanged(TableName),
     /// Other rows are sent.
     RowFilterChanged(TableName),
+    /// It may have been made or altered after the slot was made. Told where there is nothing to compare with.
+    MaybeNewerThanSlot,
+    /// A table may have come after the slot was made. Told where there is nothing to compare with.
+    TableMaybeNewerThanSlot(TableName),
 }
 
 /// An alarm: the target may not be what the source is any more.
@@ -81,7 +85,9 @@ impl Alarm {
             | PublicationChange::OptionsChanged
             | PublicationChange::TableRemoved(_)
             | PublicationChange::TableAddedAgain(_)
-            | PublicationChange::RowFilterChanged(_) => true,
+            | PublicationChange::RowFilterChanged(_)
+            | PublicationChange::MaybeNewerThanSlot
+            | PublicationChange::TableMaybeNewerThanSlot(_) => true,
             // What is there before it comes is for a person to copy; from then on the stream has everything.
             PublicationChange::TableAdded(_) => false,
             // There are no rows that could be missing.
@@ -146,6 +152,16 @@ impl std::fmt::Display for Alarm {
                 f,
                 "table {table} is published by publication {name:?} with another row filter than before; copy it anew"
             ),
+            PublicationChange::MaybeNewerThanSlot => write!(
+                f,
+                "publication {name:?} may have been made or altered after the slot was: changes written in between may \
+                 be missing; compare the tables, and copy those that differ anew"
+            ),
+            PublicationChange::TableMaybeNewerThanSlot(table) => write!(
+                f,
+                "table {table} may have come into publication {name:?} after the slot was made: changes written in \
+                 between are missing; copy it anew"
+            ),
         }
     }
 }
@@ -158,6 +174,33 @@ impl PublicationSet {
             ((publication, name), Published { table, membership: oid, columns, row_filter })
         });
         Self { publications: publications.collect(), tables: tables.collect() }
+    }
+
+    /// What a catalogue says.
+    #[must_use]
+    pub fn of_catalog(catalog: &SourceCatalog) -> Self {
+        let members = catalog.published.tables.iter().flat_map(|table| {
+            let named = |of: &Membership| (table.oid.0, table.name.clone(), of.clone());
+            table.publications.iter().map(named)
+        });
+        Self::new(catalog.publications.clone(), members.collect())
+    }
+
+    /// How these tables are published, if at all, is taken from another look.
+    pub(crate) fn take_from(&mut self, other: &Self, tables: &BTreeSet<TableName>) {
+        self.tables.retain(|(_, table), _| !tables.contains(table));
+        let theirs = other.tables.iter().filter(|((_, table), _)| tables.contains(table));
+        self.tables.extend(theirs.map(|(key, found)| (key.clone(), found.clone())));
+    }
+
+    /// Whether a table is published now by what published it then. What is published as a whole always was.
+    pub(crate) fn has_as_in(&self, table: &Table) -> bool {
+        let known = |of: &Membership| {
+            let whole = self.publications.get(&of.publication).is_some_and(|found| found.all_tables);
+            let same = |found: &Published| found.membership == of.oid;
+            whole || self.of(&of.publication).values().any(|found| same(found))
+        };
+        table.publications.iter().all(known)
     }
 
     /// Whether each of these publications is there.
@@ -193,6 +236,31 @@ impl PublicationSet {
         }
         for name in now.publications.keys().filter(|name| !self.publications.contains_key(*name)) {
             alarms.push(Alarm { publication: name.clone(), change: PublicationChange::MadeAnew });
+        }
+        alarms
+    }
+
+    /// What may have come after the slot was made. Numbers of transactions tell which did not: those that had ended when the
+    /// slot was made. Of those that were under way nothing is known.
+    pub(super) fn in_doubt(
+        publications: &[Publication],
+        members: &[(u32, TableName, Membership)],
+    ) -> Vec<Alarm> {
+        let doubtful = |found: &&Publication| found.older_than_slot == Some(false);
+        let whole: BTreeSet<&str> =
+            publications.iter().filter(doubtful).map(|found| found.name.as_str()).collect();
+        let mut alarms: Vec<Alarm> = whole
+            .iter()
+            .map(|name| Alarm {
+                publication: (*name).to_owned(),
+                change: PublicationChange::MaybeNewerThanSlot,
+            })
+            .collect();
+        for (_, table, of) in members {
+            if of.older_than_slot == Some(false) && !whole.contains(of.publication.as_str()) {
+                let change = PublicationChange::TableMaybeNewerThanSlot(table.clone());
+                alarms.push(Alarm { publication: of.publication.clone(), change });
+            }
         }
         alarms
     }
@@ -344,6 +412,14 @@ mod tests {
         assert!(found.iter().all(|alarm| !alarm.is_gap()), "{found:?}");
         assert_eq!(found.into_iter().map(|alarm| alarm.change).collect::<Vec<_>>(), expected);
         assert!(PublicationChange::TableRemoved(name("b")) == changes(&was, &is)[1]);
+    }
+
+    #[test]
+    fn tables_are_taken_from_another_look() {
+        let mut was = set(publication(1, false), &[("a", 10, 100), ("b", 11, 101), ("c", 12, 102)]);
+        let is = set(publication(1, false), &[("a", 20, 200), ("b", 21, 201), ("d", 23, 203)]);
+        was.take_from(&is, &["b", "c"].map(name).into());
+        assert_eq!(was, set(publication(1, false), &[("a", 10, 100), ("b", 21, 201)]));
     }
 
     #[test]
