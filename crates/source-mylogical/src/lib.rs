@@ -17,9 +17,13 @@
 
 pub mod assemble;
 pub mod binlog;
+pub mod charset;
 pub mod flavor;
 pub mod gtid;
-
+mod json;
+pub mod policy;
+pub mod row;
+pub mod table;
 pub mod transport;
 
 pub use flavor::Flavor;
