@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::binlog::Loss;
 use crate::gtid::Gtid;
 
 /// A table by the source's names.
@@ -27,44 +28,15 @@ pub struct MappedTable {
     pub map: Bytes,
 }
 
-/// What rows mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RowsKind {
-    /// New rows; one bitmap.
-    Insert,
-    /// Before and after of each row; two bitmaps.
-    Update,
-    /// Rows that are gone; one bitmap.
-    Delete,
-    /// As `Update`, where JSON values after it may be lists of edits (kind 39, MySQL).
-    PartialUpdate,
-}
-
 /// Rows of one table, not decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RowsEvent {
+pub struct SentRows {
     /// The description in force.
     pub table: Arc<MappedTable>,
-    /// What they mean.
-    pub kind: RowsKind,
-    /// The event's own flags.
-    pub flags: u16,
-    /// From the number of columns on: that, the bitmaps of the columns that are there, the rows. The same for all
-    /// versions of the event, and unpacked.
+    /// The event's kind: 23 to 25, 30 to 32 or 39. Compressed ones come unpacked, as the kind that they would be.
+    pub kind: u8,
+    /// The event's body, without header and checksum.
     pub body: Bytes,
-}
-
-/// How a table came to have no rows, or fewer, without the rows being logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Emptying {
-    /// TRUNCATE TABLE.
-    Truncate,
-    /// DROP TABLE, or its database was dropped.
-    Drop,
-    /// CREATE OR REPLACE TABLE.
-    Replace,
-    /// ALTER TABLE that drops, empties or exchanges partitions, or swaps the tablespace.
-    Partition,
 }
 
 /// What a statement did to definitions.
@@ -87,13 +59,13 @@ pub enum Item {
         gtid: Gtid,
     },
     /// Rows, inside of a transaction.
-    Rows(RowsEvent),
+    Rows(SentRows),
     /// A replicated table lost rows that are not logged, inside of a transaction.
     Emptied {
         /// The table.
         table: TableName,
         /// How.
-        how: Emptying,
+        how: Loss,
     },
     /// A whole database is gone, inside of a transaction.
     DatabaseDropped {

@@ -7,7 +7,7 @@
 mod item;
 mod stop;
 
-pub use item::{Ddl, Emptying, Item, MappedTable, RowsEvent, RowsKind, TableName};
+pub use item::{Ddl, Item, MappedTable, SentRows, TableName};
 pub use stop::Stop;
 
 use crate::binlog::Frame;

@@ -49,11 +49,15 @@ impl Header {
         }
     }
 
-    fn bytes(&self) -> [u8; HEADER_BYTES] {
+    /// As the checksum sees it: whether the file is still being written, which the description of the format tells, does
+    /// not count (read in server source).
+    fn summed(&self) -> [u8; HEADER_BYTES] {
+        const IN_USE: u16 = 1;
+        let flags = if self.kind == FORMAT { self.flags & !IN_USE } else { self.flags };
         let mut bytes = [0; HEADER_BYTES];
         let parts = [&self.timestamp_secs.to_le_bytes()[..], &[self.kind], &self.server.to_le_bytes()];
         let rest =
-            [&self.size_bytes.to_le_bytes()[..], &self.end_in_file.to_le_bytes(), &self.flags.to_le_bytes()];
+            [&self.size_bytes.to_le_bytes()[..], &self.end_in_file.to_le_bytes(), &flags.to_le_bytes()];
         for (to, from) in bytes.iter_mut().zip(parts.into_iter().chain(rest).flatten()) {
             *to = *from;
         }
@@ -129,7 +133,8 @@ impl Frame {
         }
         let found = bytes.get(end..).and_then(|sum| sum.first_chunk()).map(|sum| u32::from_le_bytes(*sum));
         let mut crc = Crc::new();
-        crc.update(bytes.get(..end).unwrap_or_default());
+        crc.update(&header.summed());
+        crc.update(bytes.get(HEADER_BYTES..end).unwrap_or_default());
         if found != Some(crc.sum()) {
             return Err(FrameError::Checksum { kind: header.kind });
         }
@@ -162,7 +167,7 @@ impl Frame {
         };
         if let (true, Some(sum)) = (checked, sent.checksum()) {
             let mut crc = Crc::new();
-            crc.update(&header.bytes());
+            crc.update(&header.summed());
             crc.update(sent.data());
             if header.kind == FORMAT {
                 crc.update(&[1]);
