@@ -2,10 +2,15 @@
 
 mod collations;
 mod convert;
+mod multi;
+mod single;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 
 use crate::table::PlanProblem;
+pub use multi::Multi;
 
 /// A character set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,6 +25,14 @@ pub enum Charset {
     Utf16Le,
     /// `utf32`.
     Utf32,
+    /// `latin1`: Windows-1252, with control characters where that has none.
+    Latin1,
+    /// One byte for each character: the upper half.
+    Single(&'static [u16; 128]),
+    /// `swe7`.
+    Swe7,
+    /// One byte or more.
+    Multi(Multi),
 }
 
 /// Bytes that are not text in their character set.
@@ -36,7 +49,13 @@ impl Charset {
             "utf16" | "ucs2" => Self::Utf16,
             "utf16le" => Self::Utf16Le,
             "utf32" => Self::Utf32,
-            _ => return None,
+            "latin1" => Self::Latin1,
+            "swe7" => Self::Swe7,
+            _ => {
+                return single::upper(name)
+                    .map(Self::Single)
+                    .or_else(|| Multi::of_name(name).map(Self::Multi));
+            }
         })
     }
 

@@ -7,9 +7,7 @@ use crate::binlog::DecodeError;
 /// A row that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowError {
-    /// The database.
-    pub database: String,
-    /// The table.
+    /// Database and table, with a point between.
     pub table: String,
     /// The column, if it is about one.
     pub column: Option<String>,
@@ -66,7 +64,7 @@ impl From<DecodeError> for RowProblem {
 
 impl fmt::Display for RowError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "table {}.{}", self.database, self.table)?;
+        write!(f, "table {}", self.table)?;
         if let Some(column) = &self.column {
             write!(f, ", column {column}")?;
         }

@@ -192,8 +192,7 @@ impl<'a> Rows<'a> {
 #[cold]
 fn error(plan: &Plan, at: Option<usize>, problem: RowProblem) -> RowError {
     RowError {
-        database: plan.database().to_owned(),
-        table: plan.table().to_owned(),
+        table: format!("{}.{}", plan.database(), plan.table()),
         column: at.and_then(|at| plan.columns().get(at)).map(|column| column.name().to_owned()),
         problem,
     }
