@@ -116,10 +116,8 @@ pub enum Stop {
         found: Gtid,
     },
     /// Rows that have to wait could not be kept.
-    #[error("hold rows of transaction {gtid} on disk")]
+    #[error("hold rows that cannot be applied yet, on disk")]
     Hold {
-        /// The transaction.
-        gtid: Gtid,
         /// What the system says.
         #[source]
         source: std::io::Error,

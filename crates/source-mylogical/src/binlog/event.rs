@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::frame::{Frame, Header};
+use super::frame::Frame;
 use super::gtid_event::{MariaDbStart, MySqlStart, mariadb_start, mysql_start, tagged_start};
 use super::parts::Parts;
 use super::query::Xid;
@@ -225,9 +225,4 @@ fn gtid_list(parts: &mut Parts<'_>) -> Option<MariaDbPosition> {
         list.replace(gtid);
     }
     Some(list)
-}
-
-/// When a transaction was committed, where only the header tells.
-pub(super) fn header_micros(header: &Header) -> i64 {
-    i64::from(header.timestamp_secs) * 1_000_000
 }

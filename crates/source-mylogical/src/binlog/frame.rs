@@ -37,6 +37,12 @@ impl Header {
         self.flags & IGNORABLE != 0
     }
 
+    /// When it was, in microseconds since 1970.
+    #[must_use]
+    pub fn micros(&self) -> i64 {
+        i64::from(self.timestamp_secs) * 1_000_000
+    }
+
     fn parse(bytes: &[u8; HEADER_BYTES]) -> Self {
         let [a, b, c, d, kind, e, f, g, h, i, j, k, l, m, n, o, p, q, r] = *bytes;
         Self {

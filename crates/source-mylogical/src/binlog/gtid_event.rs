@@ -1,6 +1,5 @@
 //! The events that name a transaction before it comes.
 
-use super::event::header_micros;
 use super::frame::Header;
 use super::parts::Parts;
 use crate::gtid::{MariaDbGtid, MySqlGtid, Tag, Tsid};
@@ -19,8 +18,6 @@ pub struct MySqlStart {
 pub struct MariaDbStart {
     /// Its name.
     pub gtid: MariaDbGtid,
-    /// When it was committed, in microseconds since 1970; whole seconds.
-    pub committed_micros: i64,
     /// One statement without an end of its own.
     pub stand_alone: bool,
     /// The prepared transaction that it is, or that it decides.
@@ -110,5 +107,5 @@ pub(super) fn mariadb_start(header: &Header, parts: &mut Parts<'_>) -> Option<Ma
         (false, false) => None,
     };
     let stand_alone = flags & STAND_ALONE != 0;
-    Some(MariaDbStart { gtid, committed_micros: header_micros(header), stand_alone, xa })
+    Some(MariaDbStart { gtid, stand_alone, xa })
 }

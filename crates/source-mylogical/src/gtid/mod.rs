@@ -7,6 +7,7 @@ mod intervals;
 mod mariadb;
 mod mysql;
 mod position;
+mod progress;
 mod request;
 mod text;
 
@@ -18,7 +19,8 @@ use std::fmt;
 pub use intervals::Intervals;
 pub use mariadb::{MariaDbGtid, MariaDbPosition};
 pub use mysql::{MySqlGtid, MySqlSet, Tag, Tsid};
-pub use position::{LogPosition, PreparedAt, Seen};
+pub use position::{LogPosition, PreparedAt};
+pub use progress::{Missed, Progress, Seen};
 pub use request::connect_state;
 
 use crate::Flavor;

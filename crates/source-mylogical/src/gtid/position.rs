@@ -17,17 +17,6 @@ pub struct PreparedAt {
     pub gtid: MariaDbGtid,
 }
 
-/// Whether a transaction of the stream is in the target already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
-    /// No.
-    New,
-    /// Yes.
-    Applied,
-    /// It is behind us and was prepared; its rows are needed again.
-    PreparedBefore,
-}
-
 /// Where the target stands.
 ///
 /// A prepared transaction is applied when it is committed, with what comes then; until then its rows are held outside
