@@ -35,6 +35,8 @@ enum Command {
     Bench(PassOnArgs),
     /// Check the parsers with random inputs, for example `fuzz --seconds 60 webhook`.
     Fuzz(FuzzArgs),
+    /// Write the corpus of binary logs again, from real servers: `corpus temporal`.
+    Corpus(PassOnArgs),
     /// Check the project's own rules: dependencies, file sizes, headers, bare notes, driver types.
     Tidy,
     /// Write the pages of the documentation that are made from the code.
@@ -149,6 +151,7 @@ fn main() -> ExitCode {
         Command::Fuzz(args) => {
             cargo::run(cargo::cargo().args(["run", "-p", "tests", "--bin", "fuzz", "--"]).args(&args.args))
         }
+        Command::Corpus(args) => scenarios::corpus(&args.servers, &args.args),
         Command::Tidy => cargo::root().and_then(|root| tidy::run(&root)),
         Command::Docs => docs::write(),
         Command::Servers(args) => servers::show(&args.servers, args.refresh),

@@ -69,6 +69,16 @@ pub(crate) fn program(name: &str, servers: &ServerArgs, args: &[String]) -> Resu
     cargo::run(&mut command)
 }
 
+/// Writes the files that decoders of binary logs are tested with.
+pub(crate) fn corpus(servers: &ServerArgs, args: &[String]) -> Result<()> {
+    let servers = Servers::get(servers, Wanted::ALL)?;
+    servers.print();
+    let mut command = cargo::cargo();
+    command.args(["run", "-q", "-p", "tests", "--bin", "corpus", "--"]).args(args);
+    environment(&mut command, &servers, "debug")?;
+    cargo::run(&mut command)
+}
+
 /// The command that builds what a scenario may start.
 fn build(options: &[&str]) -> Result<Command> {
     let bins = cargo::root()?.join("bins");

@@ -1,0 +1,52 @@
+-- Begin and end of transactions: several tables, none, savepoints, undone ones, a table without transactions.
+CREATE TABLE a (id int PRIMARY KEY, v varchar(20));
+CREATE TABLE b (id int PRIMARY KEY, v varchar(20));
+CREATE TABLE m (id int PRIMARY KEY, v varchar(20)) ENGINE = MyISAM;
+BEGIN;
+INSERT INTO a VALUES (1, 'one');
+INSERT INTO b VALUES (1, 'one');
+UPDATE a SET v = 'two';
+DELETE FROM b;
+INSERT INTO b VALUES (2, 'two');
+COMMIT;
+BEGIN;
+COMMIT;
+BEGIN;
+INSERT INTO a VALUES (99, 'undone');
+ROLLBACK;
+BEGIN;
+INSERT INTO a VALUES (2, 'kept');
+SAVEPOINT s1;
+INSERT INTO a VALUES (3, 'undone');
+ROLLBACK TO s1;
+INSERT INTO a VALUES (4, 'kept');
+SAVEPOINT `s 2`;
+INSERT INTO b VALUES (4, 'kept');
+RELEASE SAVEPOINT `s 2`;
+COMMIT;
+INSERT INTO m VALUES (1, 'alone'), (2, 'alone');
+UPDATE m SET v = 'changed' WHERE id = 2;
+-- @mysql
+SET @@SESSION.gtid_next = 'AUTOMATIC';
+-- @mariadb
+BEGIN;
+INSERT INTO a VALUES (5, 'before');
+SAVEPOINT s3;
+INSERT INTO a VALUES (6, 'undone');
+INSERT INTO m VALUES (3, 'stays');
+ROLLBACK TO SAVEPOINT s3;
+INSERT INTO a VALUES (7, 'after');
+COMMIT;
+BEGIN;
+INSERT INTO a VALUES (8, 'undone');
+INSERT INTO m VALUES (4, 'stays');
+ROLLBACK;
+-- @all
+/* a comment */ START TRANSACTION;
+INSERT INTO a VALUES (9, 'commented');
+COMMIT;
+SET autocommit = 0;
+INSERT INTO a VALUES (10, 'implicit');
+CREATE TABLE c (id int PRIMARY KEY);
+INSERT INTO c VALUES (1);
+COMMIT;
