@@ -73,6 +73,7 @@ fn state(status: &FlowStatus) -> Value {
         "feed": status.feed(),
         "phase": state.phase.as_str(),
         "transactions_apart": state.apart,
+        "consistent_since_snapshot": state.consistent,
         "position": state.position.map(|position| position.to_string()),
         "lag_seconds": status.lag().as_secs_f64(),
         "outstanding": state.outstanding,

@@ -58,6 +58,9 @@ pub struct FlowState {
     pub changes: u64,
     /// Why it does not move, in words.
     pub problem: Option<String>,
+    /// After a copy of the tables without a snapshot of the source: whether the stream is past where it ended, so that the
+    /// target is as the source was. None if there was no such copy.
+    pub consistent: Option<bool>,
 }
 
 /// The state of one feed, shared by whoever works on it and whoever asks.
@@ -81,6 +84,7 @@ impl FlowStatus {
             transactions: 0,
             changes: 0,
             problem: None,
+            consistent: None,
         };
         let status = Self { feed: feed.into(), state: Mutex::new(state) };
         metrics::begin(&status.feed);
@@ -134,6 +138,12 @@ impl FlowStatus {
         let mut state = self.lock();
         state.problem = Some(problem);
         metrics::lag(&self.feed, lag(&state, SystemClock.wall()));
+    }
+
+    /// Whether the target is as the source was, after a copy of many moments.
+    pub fn set_consistent(&self, consistent: bool) {
+        self.lock().consistent = Some(consistent);
+        metrics::consistent(&self.feed, consistent);
     }
 
     /// The position in the target.

@@ -71,6 +71,14 @@ pub const METRICS: &[Metric] = &[
         "Rows committed by the initial snapshot; those of a copy that was broken off and begun anew count again.",
     ),
     metric("snapshot_bytes_total", Kind::Counter, Unit::Bytes, TABLE, "Text of these rows."),
+    metric(
+        "snapshot_consistent",
+        Kind::Gauge,
+        Unit::Count,
+        FEED,
+        "After a snapshot of MySQL or MariaDB: 0 until the stream is past where the copy ended, then 1: the target is as \
+         the source was.",
+    ),
 ];
 
 /// Tells the recorder what each metric means.
@@ -97,6 +105,10 @@ pub(crate) fn set_phase(feed: &str, now: Phase) {
 
 pub(crate) fn apart(feed: &str, apart: bool) {
     gauge!("flow_apart", FEED => feed.to_owned()).set(if apart { 1.0 } else { 0.0 });
+}
+
+pub(crate) fn consistent(feed: &str, consistent: bool) {
+    gauge!("snapshot_consistent", FEED => feed.to_owned()).set(if consistent { 1.0 } else { 0.0 });
 }
 
 pub(crate) fn written(feed: &str, transactions: u64, changes: u64) {
