@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use sink_core::failure::Disposition;
 use sink_core::flow::copy::store::target_table;
-use sink_core::flow::copy::{Fence, Loader, Opened, Reader, SnapshotStore, SourceName};
+use sink_core::flow::copy::{Fence, Loader, Rows, SnapshotStore, SourceName};
 use sink_core::flow::{FeedName, Position, PositionStore};
 use sink_core::model::Ident;
 use sink_core::target::{Target, TargetConfig};
@@ -367,13 +367,7 @@ struct Stuck {
     rows: u64,
 }
 
-impl Reader for Stuck {
-    type Piece = ();
-
-    async fn open(&mut self, (): &()) -> Result<Opened, sink_core::failure::Failure> {
-        Ok(Opened::Ready)
-    }
-
+impl Rows for Stuck {
     async fn next(&mut self) -> Result<Option<&[u8]>, sink_core::failure::Failure> {
         self.rows += 1;
         if self.rows > 1 {
@@ -390,13 +384,7 @@ impl Reader for Stuck {
 /// The reader's text is no row.
 struct Nonsense(bool);
 
-impl Reader for Nonsense {
-    type Piece = ();
-
-    async fn open(&mut self, (): &()) -> Result<Opened, sink_core::failure::Failure> {
-        Ok(Opened::Ready)
-    }
-
+impl Rows for Nonsense {
     async fn next(&mut self) -> Result<Option<&[u8]>, sink_core::failure::Failure> {
         Ok(std::mem::take(&mut self.0).then_some(b"no number\tat all\n".as_slice()))
     }
