@@ -3,6 +3,7 @@
 //! A fingerprint is the number of rows and two sums of 64-bit hashes over whole rows as text, with different seeds. It
 //! does not depend on the order of rows, and a row that is there twice counts twice.
 
+pub mod across;
 pub mod source;
 
 use std::fmt;
