@@ -1,6 +1,6 @@
 //! The benchmarks. `webhook` measures `cdc-webhook` against the best that the same machine does by hand, `pglogical`
-//! measures `cdc-pglogical` against PostgreSQL's own logical replication; each in one run, with both sides on the same
-//! servers. See [`figure`] for what is printed.
+//! measures `cdc-pglogical` against PostgreSQL's own logical replication, `mylogical` measures `cdc-mylogical` against a
+//! MariaDB server's own replica; each in one run, with both sides on the same servers. See [`figure`] for what is printed.
 
 mod apply;
 mod behaviours;
@@ -13,6 +13,7 @@ mod latency;
 mod load;
 mod machine;
 mod memory;
+mod mylogical;
 mod path;
 mod pglogical;
 mod report;
@@ -44,6 +45,8 @@ enum Product {
     /// `cdc-pglogical`: insert-1, insert-10, insert-1000, update-1, update-1000, delete-1000, tpcb, latency,
     /// snapshot, decode, large.
     Pglogical(pglogical::Options),
+    /// `cdc-mylogical`: insert-1, insert-10, insert-1000, update-10, update-1000, latency, snapshot, large.
+    Mylogical(mylogical::Options),
 }
 
 /// What all benchmarks take.
@@ -73,6 +76,7 @@ async fn main() -> ExitCode {
     let done = match Cli::parse().product {
         Product::Webhook(args) => webhook(&args).await,
         Product::Pglogical(options) => pglogical::run(&options).await,
+        Product::Mylogical(options) => mylogical::run(&options).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
