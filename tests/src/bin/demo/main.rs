@@ -1,6 +1,9 @@
 //! The demos: throw-away servers, one of the products, and a source that is kept busy; at the end the target is compared
 //! with the source.
 
+mod binlog_shop;
+mod migration;
+mod mylogical;
 mod pglogical;
 mod shop;
 mod webhook;
@@ -25,6 +28,8 @@ enum Product {
     Webhook(webhook::Args),
     /// See a busy PostgreSQL database being copied and followed to another server.
     Pglogical(pglogical::Args),
+    /// See a busy MariaDB or MySQL database being copied and followed to PostgreSQL.
+    Mylogical(mylogical::Args),
 }
 
 #[tokio::main]
@@ -33,6 +38,7 @@ async fn main() -> ExitCode {
     let done = match cli.product.unwrap_or(Product::Webhook(cli.webhook)) {
         Product::Webhook(args) => webhook::run(&args).await,
         Product::Pglogical(args) => pglogical::run(&args).await,
+        Product::Mylogical(args) => mylogical::run(&args).await,
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -10,8 +10,9 @@ use tests::harness::database::Database;
 /// Tables, in an order in which rows can be inserted.
 pub(crate) const TABLES: [&str; 5] = ["customers", "products", "orders", "order_lines", "accounts"];
 /// Money that only changes hands.
-const ACCOUNTS: i64 = 1_000;
-const PRODUCTS: i64 = 500;
+pub(crate) const ACCOUNTS: i64 = 1_000;
+/// Things to buy.
+pub(crate) const PRODUCTS: i64 = 500;
 
 const DDL: &str = "
 CREATE TABLE customers (
