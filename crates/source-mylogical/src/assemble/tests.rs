@@ -1,1 +1,1 @@
-
+//! Transactions, as scripts of events tell them.

@@ -1,1 +1,1 @@
-
+//! Events, as servers write them, and as nobody should.

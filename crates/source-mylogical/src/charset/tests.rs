@@ -1,3 +1,5 @@
+//! Bytes of character sets, as servers convert them.
+
 use super::*;
 
 fn read(name: &str, bytes: &[u8]) -> Option<String> {

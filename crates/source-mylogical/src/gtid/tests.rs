@@ -1,3 +1,5 @@
+//! Positions, as dumps and servers print them.
+
 use super::*;
 
 const A: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";

@@ -73,7 +73,9 @@ impl Dump {
         let bytes = request.read_ahead_bytes;
         let mut stream = Box::pin(start(config, request)).await?;
         let first = match timeout(LIMIT, stream.next()).await {
-            Err(_) => return Err(TransportError::Timeout { what: "the first event of the log", limit: LIMIT }),
+            Err(_) => {
+                return Err(TransportError::Timeout { what: "the first event of the log", limit: LIMIT });
+            }
             Ok(None) => return Err(TransportError::Ended),
             Ok(Some(event)) => event?,
         };

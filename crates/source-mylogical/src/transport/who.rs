@@ -41,7 +41,7 @@ impl Replica {
                 text.push('-');
             }
             // Writing to a text cannot fail.
-            drop(write!(text, "{byte:02x}"));
+            let _ = write!(text, "{byte:02x}");
         }
         text
     }

@@ -41,6 +41,9 @@ pub struct Amount {
     pub bytes: u64,
 }
 
+/// Which range a chunk belongs to, and how its end is asked for.
+type Note<'a, R> = (&'a RangeStep, fn(&R) -> Reached);
+
 impl Loader {
     /// Writes to `database` as long as `fence` holds.
     #[must_use]
@@ -84,7 +87,7 @@ impl Loader {
         table: &TargetTable,
         reader: &mut R,
         seen: &(dyn Fn(Amount) + Sync),
-        note: Option<(&RangeStep, fn(&R) -> Reached)>,
+        note: Option<Note<'_, R>>,
     ) -> Result<Amount, Failure> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
@@ -111,7 +114,7 @@ impl Loader {
         table: &TargetTable,
         reader: &mut R,
         seen: &(dyn Fn(Amount) + Sync),
-        note: Option<(&RangeStep, fn(&R) -> Reached)>,
+        note: Option<Note<'_, R>>,
     ) -> Result<Amount, Failure> {
         let fail = |e| failure(COPY, e);
         let mut tx = connection.begin().await.map_err(fail)?;

@@ -1,3 +1,5 @@
+//! Statement texts, as servers log them.
+
 use super::*;
 
 fn parse(text: &str) -> Statement {
