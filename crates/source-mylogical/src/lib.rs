@@ -17,12 +17,17 @@
 
 pub mod assemble;
 pub mod binlog;
+pub mod catalog;
 pub mod charset;
+pub mod feed;
 pub mod flavor;
 pub mod gtid;
 mod json;
+pub mod metrics;
 pub mod policy;
+mod resume;
 pub mod row;
+pub mod source;
 pub mod table;
 pub mod transport;
 

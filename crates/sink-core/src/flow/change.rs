@@ -205,6 +205,12 @@ impl Binding {
         self.table.primary_key.is_empty()
     }
 
+    /// Where the source's rows hold what goes to a column of the target; `None` if nothing does.
+    #[must_use]
+    pub fn source_of(&self, column: usize) -> Option<usize> {
+        self.sources.get(column).copied().flatten()
+    }
+
     /// Where the source's rows hold the key, in the order of the target's key.
     pub fn key_sources(&self) -> impl Iterator<Item = usize> {
         self.table.primary_key.iter().filter_map(|at| self.sources[*at])

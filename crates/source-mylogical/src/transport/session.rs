@@ -101,6 +101,19 @@ impl Session {
         Ok(rows.map_err(|_| TransportError::Timeout { what, limit })??)
     }
 
+    /// All rows of an answer about names and numbers, by the text protocol.
+    ///
+    /// # Errors
+    /// As [`rows`](Self::rows).
+    pub async fn ask<R>(&mut self, sql: &str, limit: Duration) -> Result<Vec<R>, TransportError>
+    where
+        R: FromRow + Send + 'static,
+    {
+        let what = "an answer of the source";
+        let rows = timeout(limit, self.conn.query(sql)).await;
+        Ok(rows.map_err(|_| TransportError::Timeout { what, limit })??)
+    }
+
     /// A statement without an answer. Not prepared: not every statement can be.
     ///
     /// # Errors

@@ -1,7 +1,5 @@
 //! Who we are to a source: no two readers may be the same.
 
-use std::fmt::Write as _;
-
 use sha2::{Digest as _, Sha256};
 
 /// A reader of the log.
@@ -35,15 +33,12 @@ impl Replica {
     /// The UUID in the servers' notation.
     #[must_use]
     pub fn uuid(&self) -> String {
-        let mut text = String::with_capacity(36);
-        for (at, byte) in self.uuid.iter().enumerate() {
-            if matches!(at, 4 | 6 | 8 | 10) {
-                text.push('-');
-            }
-            // Writing to a text cannot fail.
-            let _ = write!(text, "{byte:02x}");
-        }
-        text
+        let digits: String = self.uuid.iter().map(|byte| format!("{byte:02x}")).collect();
+        let (a, rest) = digits.split_at(8);
+        let (b, rest) = rest.split_at(4);
+        let (c, rest) = rest.split_at(4);
+        let (d, e) = rest.split_at(4);
+        format!("{a}-{b}-{c}-{d}-{e}")
     }
 }
 
