@@ -7,6 +7,7 @@
 //! To add one: a line in [`PROPERTIES`], a file in `tests/fuzz/corpus/<name>/`, and a `[[bin]]` in
 //! `tests/fuzz/Cargo.toml` with a target of one line. A test fails until all three are there.
 
+mod binlog_rows;
 mod bodies;
 pub mod corpus;
 pub mod mutate;
@@ -27,6 +28,7 @@ pub struct Property {
 /// Every property.
 pub const PROPERTIES: &[Property] = &[
     Property { name: "admission", check: rows::admission },
+    Property { name: "binlog_rows", check: binlog_rows::rows },
     Property { name: "claims", check: tokens::claims },
     Property { name: "encoding", check: bodies::encoding },
     Property { name: "expression", check: rows::expression },

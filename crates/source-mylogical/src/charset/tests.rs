@@ -1,4 +1,4 @@
-//! Bytes of character sets, as servers convert them.
+//! Bytes in each character set, and the text that servers make of them.
 
 use super::*;
 

@@ -3,6 +3,8 @@
 //! Values are written one after the other into a text that is used again for every row, and lent from there: nothing is
 //! allocated for a column.
 
+#[cfg(test)]
+mod corpus;
 pub(crate) mod decimal;
 mod error;
 mod image;
