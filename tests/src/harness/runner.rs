@@ -288,9 +288,8 @@ impl Run {
             ctx.target = Some(database);
         }
         if needs.contains(&Need::Source) {
-            // Without the product, which the server is.
-            let plain = name.split('@').next().unwrap_or(name);
-            ctx.source = Some(self.source(ctx.flavor(), plain).await?);
+            // Called like the target's database, which is what replication of one database expects.
+            ctx.source = Some(self.source(ctx.flavor(), name).await?);
         }
         Ok(ctx)
     }

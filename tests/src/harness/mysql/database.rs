@@ -36,6 +36,15 @@ impl SourceDatabase {
         Ok(SourceDatabase::new(flavor, server, &name))
     }
 
+    /// Creates another database on the same server, as [`create`](Self::create) does.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the server cannot be reached or refuses.
+    pub async fn another(&self, name: &str) -> Result<SourceDatabase> {
+        SourceDatabase::create(self.flavor, self.server.clone(), name).await
+    }
+
     /// Which product it is on.
     #[must_use]
     pub fn flavor(&self) -> Flavor {
