@@ -45,7 +45,8 @@ enum Product {
     /// `cdc-pglogical`: insert-1, insert-10, insert-1000, update-1, update-1000, delete-1000, tpcb, latency,
     /// snapshot, decode, large.
     Pglogical(pglogical::Options),
-    /// `cdc-mylogical`: insert-1, insert-10, insert-1000, update-10, update-1000, latency, snapshot, large.
+    /// `cdc-mylogical`: insert-1, insert-10, insert-1000, update-10, update-1000, latency, snapshot, decode,
+    /// rows, large.
     Mylogical(mylogical::Options),
 }
 

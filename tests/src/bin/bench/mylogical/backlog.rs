@@ -1,8 +1,8 @@
 //! A history that waits in the source's log, to be drained many times.
 
 use anyhow::{Context, Result, ensure};
-use mysql_async::Conn;
 use mysql_async::prelude::Queryable as _;
+use mysql_async::{Conn, Row};
 use sqlx::PgConnection;
 use tests::harness::fingerprint::Fingerprint;
 use tests::harness::fingerprint::across::Table;
@@ -16,6 +16,8 @@ pub(crate) struct Backlog {
     pub(crate) workload: Workload,
     /// The position before it.
     pub(crate) begin: String,
+    /// The file of the log that it begins in.
+    pub(crate) file: String,
     /// What everybody must hold at its end.
     truth: Vec<(Table, Fingerprint)>,
 }
@@ -32,6 +34,8 @@ impl Backlog {
         // The log before is of no use, and reading must not begin far behind.
         source.query_drop("FLUSH BINARY LOGS").await?;
         let begin = servers.source.position().await?;
+        let status: Option<Row> = source.query_first("SHOW MASTER STATUS").await?;
+        let file = status.and_then(|row| row.get("File")).context("the source writes no log")?;
         // Making it need not wait for the disk.
         let flush = |synced: u8| {
             format!("SET GLOBAL sync_binlog = {synced}, GLOBAL innodb_flush_log_at_trx_commit = {synced}")
@@ -47,7 +51,7 @@ impl Backlog {
             truth.push((table, found));
         }
         source.disconnect().await?;
-        Ok(Backlog { workload, begin, truth })
+        Ok(Backlog { workload, begin, file, truth })
     }
 
     /// Fails unless the target holds what the source does.

@@ -3,6 +3,7 @@
 //! is no figure but a failure.
 
 mod backlog;
+mod decode;
 mod drain;
 mod latency;
 mod replica;
@@ -18,8 +19,18 @@ use replica::Replica;
 use servers::Servers;
 
 /// The groups of figures, in the order in which they run.
-const GROUPS: [&str; 8] =
-    ["insert-1", "insert-10", "insert-1000", "update-10", "update-1000", "latency", "snapshot", "large"];
+const GROUPS: [&str; 10] = [
+    "insert-1",
+    "insert-10",
+    "insert-1000",
+    "update-10",
+    "update-1000",
+    "latency",
+    "snapshot",
+    "decode",
+    "rows",
+    "large",
+];
 
 /// What this benchmark takes.
 #[derive(Debug, clap::Args)]
@@ -56,6 +67,8 @@ async fn measure(servers: &Servers, group: &'static str) -> Result<Vec<Figure>> 
     match group {
         "latency" => latency::measure(servers).await,
         "snapshot" => snapshot::measure(servers).await,
+        "decode" => decode::measure(servers).await,
+        "rows" => decode::rows(servers).await,
         history => drain::measure(servers, history).await,
     }
 }

@@ -69,6 +69,10 @@ pub(crate) fn named(servers: &Servers, name: &str) -> Result<Workload> {
         "insert-1000" => insert("insert, 1,000 rows/tx", size(1_000, 300), 1_000),
         "update-10" => update("update, 10 rows/tx", size(40_000, 10_000), 10).at_least(1.0),
         "update-1000" => update("update, 1,000 rows/tx", size(800, 200), 1_000),
+        // Reading alone is faster, and needs more to be measured by.
+        "decode-10" => insert("decode to nothing, 10 rows/tx", size(100_000, 50_000), 10),
+        "decode-1000" => insert("decode to nothing, 1,000 rows/tx", size(3_000, 1_000), 1_000),
+        "decode-updates" => update("decode to nothing, updates", size(1_500, 500), 1_000),
         // Its memory matters, which does not vary.
         "large" => Workload { pairs: Some(1), ..insert("one transaction", 1, size(1_000_000, 500_000)) },
         other => bail!("there is no history {other:?}"),
