@@ -18,6 +18,11 @@ pub(crate) fn all() -> Vec<Scenario> {
             &[Need::PostgresBinaries],
             both_ways,
         ),
+        scenario(
+            "pglogical_copies_leave_out_the_books_of_the_other_direction",
+            &[Need::PostgresBinaries],
+            books,
+        ),
         scenario("pglogical_transactions_of_named_origins_are_left_out", &[Need::PostgresBinaries], named),
     ]
 }
@@ -101,6 +106,48 @@ async fn both_ways(ctx: Ctx) -> Result<()> {
             process.unexpected_lines(&[])?
         );
     }
+    Ok(())
+}
+
+/// The source is itself the target of a feed, which keeps its books in tables with keys.
+async fn books(ctx: Ctx) -> Result<()> {
+    let (left, right) = (server().await?, server().await?);
+    let (source, target) = (left.create_database("one").await?, right.create_database("two").await?);
+    for side in [&source, &target] {
+        side.execute("CREATE TABLE t (id int PRIMARY KEY, v int)").await?;
+    }
+    target.execute("CREATE PUBLICATION p FOR TABLE t").await?;
+    create_slot(&mut target.connect().await?, "s").await?;
+    let flags = ["--skipOrigins", "any", "--replicationOrigin", "cdc_feed"];
+    let mut back = ServiceProcess::start(feed("back", &target, &source, &flags), ctx.folder()).await?;
+    ensure!(number(&source, "SELECT count(*) FROM _cdc_sink.positions").await? == 1);
+    source.execute("CREATE TABLE made (id int PRIMARY KEY); INSERT INTO made VALUES (1)").await?;
+    source.execute("INSERT INTO t VALUES (1, 1)").await?;
+    let copied = async |to: &Database| -> Result<()> {
+        wait::eventually(CATCH_UP, "the copy", async || {
+            ensure!(fingerprint(to, "public.made").await? == ["(1)"]);
+            ensure!(fingerprint(to, "public.t").await? == ["(1,1)"]);
+            Ok::<_, anyhow::Error>(())
+        })
+        .await?;
+        let ours = "SELECT string_agg(source_schema || '.' || source_table, ' ' ORDER BY 1) FROM _cdc_sink.snapshots";
+        let noted: String = sqlx::query_scalar(ours).fetch_one(&mut to.connect().await?).await?;
+        ensure!(noted == "public.made public.t" || noted == "public.t public.made", "{noted}");
+        Ok(())
+    };
+    // Of all tables, and in a publication that is made.
+    source.execute("CREATE PUBLICATION p FOR ALL TABLES").await?;
+    let copy = ["--snapshotMode", "initial", "--createTables", "--skipOrigins", "any"];
+    let mut there = ServiceProcess::start(feed("there", &source, &target, &copy), ctx.folder()).await?;
+    copied(&target).await.with_context(|| there.log_tail())?;
+    ensure!(there.terminate(std::time::Duration::from_secs(10)).await? == Some(0));
+    let other = right.create_database("three").await?;
+    let conns = ["start", "--sourceConn", source.url(), "--targetConn", other.url(), "--loopName", "made"];
+    let made = Service::new("cdc-pglogical").named("made").bind_flag("--metricsAddr").args(conns);
+    let made = made.args(["--publicationName", "made", "--slotName", "made"]).args(copy);
+    let there = ServiceProcess::start(made, ctx.folder()).await?;
+    copied(&other).await.with_context(|| there.log_tail())?;
+    ensure!(back.terminate(std::time::Duration::from_secs(10)).await? == Some(0));
     Ok(())
 }
 

@@ -177,6 +177,7 @@ async fn with_copy(ctx: Ctx) -> Result<()> {
 async fn read(pair: &Pair, target: &Target) -> Result<Definitions> {
     let settings = Settings {
         publication: "my_pub".to_owned(),
+        own_schema: "_cdc_sink".to_owned(),
         slot: "cdc_sink".to_owned(),
         tables: Vec::new(),
         workers: 1,
@@ -289,7 +290,14 @@ async fn partitions(ctx: Ctx) -> Result<()> {
     let scratch = pair.source.create_database("scratch").await?;
     scratch.execute(&leaves).await?;
 
-    pair.origin.execute("ALTER PUBLICATION my_pub SET (publish_via_partition_root = true)").await?;
+    // Nothing tells what a publication was when an older slot was made.
+    pair.origin
+        .execute(
+            "ALTER PUBLICATION my_pub SET (publish_via_partition_root = true); \
+             SELECT pg_drop_replication_slot('cdc_sink')",
+        )
+        .await?;
+    pair.origin.execute("SELECT pg_create_logical_replication_slot('cdc_sink', 'pgoutput')").await?;
     let process = run(&pair).await?;
     let changes = "INSERT INTO parent VALUES (1); INSERT INTO p VALUES (1, '2005-01-01', 'a', 1), (2, '2015-01-01', 'b', NULL);
                    INSERT INTO child VALUES (1, 2, '2015-01-01'); UPDATE p SET at = '2016-01-01' WHERE id = 1";

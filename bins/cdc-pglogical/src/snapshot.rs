@@ -56,6 +56,7 @@ pub(crate) fn settings(args: &StartArgs) -> anyhow::Result<Settings> {
         publication: args.source.publication()?,
         slot: args.source.slot_name.clone(),
         tables: tables.unwrap_or_default(),
+        own_schema: args.target.staging_db.clone(),
         workers: usize::from(args.snapshot.snapshot_workers),
         slot_patience: args.snapshot.snapshot_slot_timeout,
         question_limit: Settings::QUESTION_LIMIT,

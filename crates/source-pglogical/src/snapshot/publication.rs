@@ -48,7 +48,8 @@ pub(super) async fn chosen_tables(
         named => TableScope::Named(named.to_vec()),
     };
     let found = read_tables(session, &scope, settings.question_limit).await;
-    let found = found.map_err(|e| Failure::new(e.disposition(), MAKE, e))?.tables;
+    let mut found = found.map_err(|e| Failure::new(e.disposition(), MAKE, e))?.tables;
+    found.retain(|table| settings.may_be_copied(&table.name));
     let (tables, left_out) = chosen(&settings.tables, &found)?;
     Ok((tables.into_iter().cloned().collect(), left_out.into_iter().cloned().collect()))
 }

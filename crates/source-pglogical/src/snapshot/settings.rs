@@ -14,6 +14,9 @@ pub struct Settings {
     /// The tables; all of the publication if none are named. For a publication that is to be made: all that have a
     /// usable key.
     pub tables: Vec<TableName>,
+    /// The schema of a feed's own tables, at the source those of a feed in the other direction: they are neither copied nor
+    /// made.
+    pub own_schema: String,
     /// How many tables, or parts of them, are copied at the same time.
     pub workers: usize,
     /// How long to wait for the transactions that are open when a slot is made.
@@ -23,6 +26,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether a table may be among those that are copied.
+    pub(super) fn may_be_copied(&self, table: &TableName) -> bool {
+        table.schema != self.own_schema
+    }
+
     /// Enough to keep a reading and a writing server busy while each waits for the other.
     pub const WORKERS: usize = 2;
     /// As long as a transaction may reasonably take.

@@ -7,7 +7,7 @@ use super::Snapshot;
 use super::publication::chosen_tables;
 use super::reader::failed;
 use super::settings::Settings;
-use crate::catalog::{self, SourceCatalog, Wanted};
+use crate::catalog::{self, SourceCatalog, TableName, Wanted};
 use crate::definitions::{self, WantedTable};
 use crate::transport::{Config, Session, sql};
 
@@ -57,8 +57,9 @@ async fn read(
 
 /// The published tables, of those only the ones that are named, if any are.
 fn published(catalog: &SourceCatalog, settings: &Settings) -> Vec<WantedTable> {
-    let named = |table: &&catalog::Table| settings.tables.is_empty() || settings.tables.contains(&table.name);
-    catalog.published.tables.iter().filter(named).map(WantedTable::from).collect()
+    let named = |name: &TableName| settings.tables.is_empty() || settings.tables.contains(name);
+    let wanted = |table: &&catalog::Table| settings.may_be_copied(&table.name) && named(&table.name);
+    catalog.published.tables.iter().filter(wanted).map(WantedTable::from).collect()
 }
 
 impl Snapshot {

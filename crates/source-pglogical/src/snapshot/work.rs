@@ -114,7 +114,9 @@ impl Snapshot {
         let publications = [self.settings.publication.clone()];
         let wanted = Wanted { slot: &self.settings.slot, publications: &publications };
         let read = catalog::read(session, wanted, self.settings.question_limit).await;
-        read.map_err(|e| Failure::new(e.disposition(), PREPARE, e))
+        let mut catalog = read.map_err(|e| Failure::new(e.disposition(), PREPARE, e))?;
+        catalog.published.tables.retain(|table| self.settings.may_be_copied(&table.name));
+        Ok(catalog)
     }
 
     /// Makes the publication if it is missing, and refuses what cannot go well before anything is made or written.
