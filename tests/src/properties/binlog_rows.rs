@@ -75,7 +75,7 @@ fn hints(map: &TableMap, setting: u8) -> Hints {
     ];
     let hint = |at: usize| {
         let at = at + usize::from(setting >> 3);
-        let target = TargetColumn { kind: kinds[at % kinds.len()], nullable: at % 3 == 0 };
+        let target = TargetColumn { kind: kinds[at % kinds.len()], nullable: at.is_multiple_of(3) };
         let special = (setting & 4 != 0).then(|| specials[at % specials.len()]);
         ColumnHints { special, target: (setting & 2 != 0).then_some(target), ..ColumnHints::default() }
     };
