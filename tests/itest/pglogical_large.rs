@@ -10,7 +10,7 @@ use tests::harness::wait;
 use tokio::time::sleep;
 
 use crate::support::expect_quiet;
-use crate::support::pair::Pair;
+use crate::support::pair::{Pair, stalled};
 use crate::support::replication;
 
 /// The source is a server of its own, as its log is decoded.
@@ -30,6 +30,8 @@ pub(crate) fn all() -> Vec<Scenario> {
             .long()
             .deadline(Duration::from_secs(1_800)),
         scenario("pglogical_a_large_transaction_is_undone_and_done_again", NEEDS, interrupted),
+        scenario("pglogical_parents_come_after_children_in_a_large_transaction", NEEDS, parents_last),
+        scenario("pglogical_foreign_keys_too_far_apart_say_what_to_run", NEEDS, too_far),
         scenario("pglogical_a_backlog_is_not_one_transaction", NEEDS, backlog),
     ]
 }
@@ -132,6 +134,68 @@ async fn interrupted(ctx: Ctx) -> Result<()> {
             "terminating connection due to",
         ],
     )
+}
+
+/// At the source foreign keys wait for the end of the transaction, at the target they do not.
+const FAMILIES: &str = "
+    CREATE TABLE parent (id int PRIMARY KEY);
+    CREATE TABLE child (id int PRIMARY KEY, parent int, v text);
+    CREATE TABLE tree (id int PRIMARY KEY, above int)";
+const WAITING: &str = "
+    ALTER TABLE child ADD CONSTRAINT c FOREIGN KEY (parent) REFERENCES parent ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED;
+    ALTER TABLE tree ADD CONSTRAINT t FOREIGN KEY (above) REFERENCES tree DEFERRABLE INITIALLY DEFERRED";
+const AT_ONCE: &str = "
+    ALTER TABLE child ADD CONSTRAINT c FOREIGN KEY (parent) REFERENCES parent;
+    ALTER TABLE tree ADD CONSTRAINT t FOREIGN KEY (above) REFERENCES tree";
+
+async fn families(ctx: &Ctx) -> Result<Pair> {
+    let pair = Pair::start(ctx, FAMILIES).await?;
+    pair.origin.execute(WAITING).await?;
+    pair.target.execute(AT_ONCE).await?;
+    pair.publish("FOR ALL TABLES").await?;
+    Ok(pair)
+}
+
+async fn parents_last(ctx: Ctx) -> Result<()> {
+    let pair = families(&ctx).await?;
+    let process = pair.run().await?;
+    for transaction in [
+        "INSERT INTO child SELECT i, i % 10000 + 1, 'c' FROM generate_series(1, 30000) i; \
+         INSERT INTO parent SELECT i FROM generate_series(1, 10000) i; \
+         INSERT INTO tree SELECT i, NULLIF(i, 30000) + 1 FROM generate_series(1, 30000) i",
+        "INSERT INTO parent VALUES (0)",
+        // The server removes the children behind all of the parents.
+        "DELETE FROM parent WHERE id > 10; UPDATE child SET v = 'after'",
+        "INSERT INTO child VALUES (0, 0, 'later')",
+        "DELETE FROM tree",
+    ] {
+        pair.origin.execute(&format!("BEGIN; {transaction}; COMMIT")).await?;
+    }
+    pair.caught_up().await.with_context(|| process.log_tail())?;
+    pair.same(&["public.parent", "public.child", "public.tree"]).await?;
+    let log = std::fs::read_to_string(process.log())?;
+    ensure!(log.contains("trying larger parts"), "nothing was written in parts: {log}");
+    expect_quiet(&[&process], &[])
+}
+
+/// More than is ever written at once; the statement that it names helps.
+async fn too_far(ctx: Ctx) -> Result<()> {
+    let pair = families(&ctx).await?;
+    let mut process = pair.run().await?;
+    pair.origin
+        .execute(
+            "BEGIN; INSERT INTO child SELECT i, 1, repeat('x', 700) FROM generate_series(1, 60000) i; \
+             INSERT INTO parent VALUES (1); COMMIT",
+        )
+        .await?;
+    let run = "ALTER TABLE \"public\".\"child\" ALTER CONSTRAINT \"c\" DEFERRABLE;";
+    stalled(&process, &[run, "--bytesInFlight", "too large for one statement"]).await?;
+    let most = process.rss_bytes()?;
+    ensure!(most < MEMORY, "it took {} MiB", most >> 20);
+    pair.target.execute(run).await?;
+    pair.caught_up().await.with_context(|| process.log_tail())?;
+    pair.same(&["public.parent", "public.child"]).await?;
+    expect_quiet(&[&process], &["stands still"])
 }
 
 const TRANSACTIONS: i64 = 200;

@@ -49,6 +49,11 @@ impl Batch {
         }
     }
 
+    /// Batches grow as large as this from now on.
+    pub(super) fn set_limits(&mut self, limits: Limits) {
+        self.folder.set_limits(limits);
+    }
+
     /// The next `transactions` are written one by one: one among them was refused, and those before it need not wait.
     pub(super) fn set_alone(&mut self, transactions: usize) {
         self.alone = transactions;

@@ -105,6 +105,17 @@ struct Table {
     emptied: bool,
     rows: HashMap<Row, Outcome>,
     /// If that is how its changes are kept.
+impl Limits {
+    /// Bytes of a part that may be large. It stands in memory some times over: collected, being written, as a statement.
+    const LARGE: usize = 12 << 20;
+
+    /// For a transaction whose parts the target refuses one by one: as much as is safe, whatever the number of changes.
+    #[must_use]
+    pub(super) fn large(self) -> Self {
+        Self { changes: usize::MAX, bytes: self.bytes.max(Self::LARGE), ..self }
+    }
+}
+
     ordered: Option<Ordered>,
     tally: Tally,
     shapes: Shapes,
@@ -169,6 +180,11 @@ impl Folder {
         let Limits { changes, bytes, columns } = self.limits;
         self.changes >= changes || self.bytes >= bytes || self.columns >= columns
     }
+    /// Batches grow as large as this from now on.
+    pub(super) fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
 
     /// Even a transaction that has not ended is to be written: it is too large to wait for its end.
     #[must_use]

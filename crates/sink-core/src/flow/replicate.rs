@@ -185,6 +185,14 @@ impl<S: ChangeStream> Replication<S> {
         self
     }
 
+    /// Writes the next transaction in parts that are as large as is safe.
+    pub(super) fn with_large_parts(mut self, large: bool) -> Self {
+        if large {
+            self.batch.set_limits(self.config.limits.large());
+        }
+        self
+    }
+
     /// Carries changes until told to stop, or something breaks. Whatever was not stored in the target by then comes
     /// again on the next connection.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<(), Broken> {
@@ -321,6 +329,9 @@ impl<S: ChangeStream> Replication<S> {
     /// After this line the position is durable in the target with everything before it; only then is the source told.
     async fn written(&mut self, done: Done) -> Result<(), Broken> {
         self.status.written(&done);
+        if done.transactions > 0 {
+            self.batch.set_limits(self.config.limits);
+        }
         if done.moved {
             let narrowing = self.care == Care::Narrowing && self.batch.is_alone() && done.transactions > 0;
             if !narrowing {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::position::{FeedName, Stored};
 use super::replicate::{Broken, Care, FlowConfig, Mode, Replication};
-use super::sql::FlowApplier;
+use super::sql::{FlowApplier, lacks_later_parts};
 use super::status::{FlowStatus, Phase};
 use super::stream::LogSource;
 use super::tables::Tables;
@@ -66,6 +66,7 @@ impl<S: LogSource> Supervisor<S> {
         let lease = format!("feed:{}", self.feed.feed);
         let mut failures = 0_u32;
         let mut care = Care::None;
+        let mut large_parts = false;
         while !stop.is_cancelled() {
             let lost = match self.leases.acquire(&lease).await {
                 Ok(Some(lost)) => lost,
@@ -84,7 +85,7 @@ impl<S: LogSource> Supervisor<S> {
             let carried = self.status.state().transactions;
             let mut changes = self.database.schema().changes();
             changes.mark_unchanged();
-            let broken = match self.attempt(&lost, &stop, care).await {
+            let broken = match self.attempt(&lost, &stop, (care, large_parts)).await {
                 Attempt::Stopped => break,
                 Attempt::LostLease => {
                     tracing::info!(feed = %self.feed.feed, "another process took over");
@@ -92,7 +93,15 @@ impl<S: LogSource> Supervisor<S> {
                 }
                 Attempt::Failed(broken) => broken,
             };
-            failures = if self.status.state().transactions > carried { 1 } else { failures + 1 };
+            let progress = self.status.state().transactions > carried;
+            failures = if progress { 1 } else { failures + 1 };
+            let larger = matches!(&broken, Broken::Target(refused) if lacks_later_parts(refused));
+            if larger && (progress || !large_parts) {
+                tracing::info!(feed = %self.feed.feed, "a part of a transaction needs later ones; trying larger parts");
+                large_parts = true;
+                continue;
+            }
+            large_parts = large_parts && !progress;
             care = self.care_after(care, &broken);
             self.after(broken, failures, &mut changes, &stop).await?;
         }
@@ -100,7 +109,12 @@ impl<S: LogSource> Supervisor<S> {
     }
 
     /// One connection to the source, from beginning to end.
-    async fn attempt(&mut self, lost: &CancellationToken, stop: &CancellationToken, care: Care) -> Attempt {
+    async fn attempt(
+        &mut self,
+        lost: &CancellationToken,
+        stop: &CancellationToken,
+        care: (Care, bool),
+    ) -> Attempt {
         let ending = stop.child_token();
         let carry = self.carry(&ending, care);
         tokio::pin!(carry);
@@ -127,7 +141,11 @@ impl<S: LogSource> Supervisor<S> {
         }
     }
 
-    async fn carry(&mut self, stop: &CancellationToken, care: Care) -> Result<(), Broken> {
+    async fn carry(
+        &mut self,
+        stop: &CancellationToken,
+        (care, large_parts): (Care, bool),
+    ) -> Result<(), Broken> {
         let prepared = stop.run_until_cancelled(self.open()).await;
         let Some((stream, stored)) = prepared.transpose()? else { return Ok(()) };
         let (position, epoch) = (&stored.position, stored.epoch);
@@ -144,7 +162,8 @@ impl<S: LogSource> Supervisor<S> {
         let tables = Tables::new(Arc::clone(&self.database), keyless);
         let status = Arc::clone(&self.status);
         let replication = Replication::new(stream, (writer, &stored), tables, self.config, status);
-        Box::pin(replication.with_care(care).run(stop)).await
+        let replication = replication.with_care(care).with_large_parts(large_parts);
+        Box::pin(replication.run(stop)).await
     }
 
     /// Takes over the position and opens the stream there.

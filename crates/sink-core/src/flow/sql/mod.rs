@@ -5,6 +5,8 @@ mod apart;
 mod open;
 mod statement;
 
+pub(super) use open::lacks_later_parts;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 

@@ -3,12 +3,51 @@
 use sqlx::AssertSqlSafe;
 
 use super::{APPLY, FlowApplier, OpenTransaction, UNIQUE_VIOLATION, Written};
-use crate::failure::Failure;
+use crate::failure::{Disposition, Failure};
 use crate::flow::TableNet;
 use crate::flow::position::{Advance, FeedName, Position};
 use crate::flow::store::bind_advance;
-use crate::target::dialect::positions;
+use crate::target::dialect::{positions, quote};
 use crate::target::pool::failure;
+
+/// Writing some of the changes of a transaction.
+const PART: &str = "apply a part of a transaction";
+/// SQLSTATEs: a row lacks its parent, or a parent is needed; the second is RESTRICT's, from PostgreSQL 18 on.
+const FOREIGN_KEY_VIOLATIONS: [&str; 2] = ["23503", "23001"];
+
+fn is_foreign_key_violation(failure: &Failure) -> bool {
+    failure.sqlstate().is_some_and(|code| FOREIGN_KEY_VIOLATIONS.contains(&code))
+}
+
+/// Whether a part of a transaction was refused that a later part may mend: a foreign key that is not deferrable is checked
+/// at the end of each statement.
+pub(in crate::flow) fn lacks_later_parts(failure: &Failure) -> bool {
+    failure.operation() == PART && is_foreign_key_violation(failure)
+}
+
+/// Says what to do, as far as it is about a foreign key.
+fn explained(refused: Failure) -> Failure {
+    if !is_foreign_key_violation(&refused) {
+        return refused;
+    }
+    let place = refused.place().clone();
+    let why = std::error::Error::source(&refused).map(ToString::to_string).unwrap_or_default();
+    let alter = match (&place.table, &place.constraint) {
+        (Some(table), Some(constraint)) => format!(
+            "ALTER TABLE {}.{} ALTER CONSTRAINT {} DEFERRABLE;",
+            quote(table.schema.schema.as_str()),
+            quote(table.table.as_str()),
+            quote(constraint)
+        ),
+        (Some(_) | None, Some(_) | None) => "ALTER TABLE … ALTER CONSTRAINT … DEFERRABLE;".to_owned(),
+    };
+    let reason = format!(
+        "{why}; the transaction is too large for one statement, at the end of which this foreign key is checked, and its other \
+         rows come later: have it checked at the end of the transaction (run at the target: {alter}), or let more of \
+         the transaction be written at once (--bytesInFlight)"
+    );
+    Failure::new(Disposition::Defer, PART, reason).at(place)
+}
 
 impl FlowApplier {
     /// Begins a transaction for changes that are too many for one statement. It holds the position's row, so that nobody
@@ -60,7 +99,7 @@ impl FlowApplier {
             sqlx::raw_sql("ROLLBACK TO SAVEPOINT part").execute(&mut **connection).await.map_err(fail)?;
             result = self.write_in(connection, nets, true).await;
         }
-        let written = result.map_err(|e| e.in_database(self.database.name()))?;
+        let written = result.map_err(|e| explained(e.in_database(self.database.name())))?;
         if unique {
             sqlx::raw_sql("RELEASE SAVEPOINT part").execute(&mut **connection).await.map_err(fail)?;
         }
