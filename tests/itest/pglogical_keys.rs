@@ -7,6 +7,7 @@ use tests::harness::process::ServiceProcess;
 use tests::harness::runner::{Ctx, Need, Scenario, scenario};
 
 use crate::support::pair::{Pair, Story, stalled};
+use crate::support::watch::metric;
 
 /// The scenarios of this file.
 pub(crate) fn all() -> Vec<Scenario> {
@@ -14,6 +15,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     vec![
         scenario("pglogical_values_stored_out_of_line_stay", BOTH, out_of_line),
         scenario("pglogical_keys_change_in_any_order", BOTH, keys),
+        scenario("pglogical_values_move_once_in_immediate_mode", BOTH, moved_once),
         scenario("pglogical_unique_values_are_swapped", BOTH, unique),
         scenario("pglogical_what_is_rolled_back_leaves_no_trace", BOTH, rolled_back),
         scenario("pglogical_rows_without_identity_are_inserted", BOTH, inserts_only),
@@ -52,6 +54,47 @@ async fn out_of_line(ctx: Ctx) -> Result<()> {
         compared: &["plain", "whole", "long_key"],
     };
     story.happens(&ctx, &[]).await.map(drop)
+}
+
+/// A transaction in several parts, whose last row the target refuses: what is written of it is written again with each try,
+/// and what made room for a row must not remove the row itself then.
+async fn moved_once(ctx: Ctx) -> Result<()> {
+    let ddl = "
+        CREATE TABLE t (id int PRIMARY KEY, v int, big text);
+        ALTER TABLE t ALTER big SET STORAGE EXTERNAL;
+        CREATE TABLE filler (id int PRIMARY KEY, v text);
+        CREATE TABLE last (id int PRIMARY KEY)";
+    let pair = Pair::start(&ctx, ddl).await?;
+    pair.target.execute("ALTER TABLE last ADD CONSTRAINT refused CHECK (id < 0)").await?;
+    pair.publish("FOR ALL TABLES").await?;
+    let service = pair.service().args(["--immediate", "--bytesInFlight", "65536", "--fanShards", "3"]);
+    let process = ServiceProcess::start(service, pair.folder()).await?;
+    pair.origin
+        .execute("INSERT INTO t SELECT i, i, repeat('b' || i, 3000) FROM generate_series(1, 6) i")
+        .await?;
+    pair.caught_up().await?;
+    let filled = |from: i32| {
+        format!("INSERT INTO filler SELECT {from} + i, repeat('f', 50) FROM generate_series(1, 5000) i")
+    };
+    let (first, second, third) = (filled(10_000), filled(20_000), filled(30_000));
+    // One takes the place of a removed row, one that of a row that moved itself.
+    let transaction = format!(
+        "BEGIN; DELETE FROM t WHERE id = 2; UPDATE t SET id = 40, v = 0 WHERE id = 4; {first}; \
+         UPDATE t SET id = 2 WHERE id = 1; {second}; UPDATE t SET id = 4 WHERE id = 3; UPDATE t SET v = -5 WHERE id = 5; \
+         {third}; INSERT INTO last VALUES (1); COMMIT"
+    );
+    pair.origin.execute(&transaction).await?;
+    stalled(&process, &["refused"]).await?;
+    // Tried again and again.
+    tests::harness::wait::eventually(Duration::from_secs(60), "more tries", async || {
+        let tries = metric(&process, "flow_connects_total{feed=\"pglogical\",outcome=\"opened\"}").await?;
+        ensure!(tries >= 5.0, "{tries}");
+        Ok::<_, anyhow::Error>(())
+    })
+    .await?;
+    pair.target.execute("ALTER TABLE last DROP CONSTRAINT refused").await?;
+    pair.caught_up().await.with_context(|| process.log_tail())?;
+    pair.same(&["public.t", "public.filler", "public.last"]).await
 }
 
 async fn keys(ctx: Ctx) -> Result<()> {

@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::change::{Binding, Change, Row, keeps_extras};
+use super::change::{Binding, Change, Row, Value, keeps_extras};
 use super::keyless::Tally;
 use super::ordered::{Ordered, RowStep, is_ordered};
 use crate::model::{TableId, TableSchema};
@@ -57,6 +57,19 @@ impl TableNet {
     #[must_use]
     pub fn is_keyless(&self) -> bool {
         self.table.primary_key.is_empty()
+    }
+
+    /// Whether a row takes values along to another key. That cannot be done twice: the second time there is nothing left
+    /// to take along, and what was moved may have been removed in the name of the row that was there before.
+    #[must_use]
+    pub(super) fn carries_values(&self) -> bool {
+        let kept =
+            |at: usize, row: &Row| !self.table.primary_key.contains(&at) && row.value(at) == Value::Absent;
+        let partial = |row: &Row| self.table.writable().any(|(at, _)| kept(at, row));
+        let moves =
+            |outcome: &Outcome| matches!(outcome, Outcome::Live(Origin::Moved(_), row) if partial(row));
+        self.rows.iter().any(|(_, outcome)| moves(outcome))
+            || self.steps.iter().any(|step| matches!(step, RowStep::Move { .. }))
     }
 
     /// The same, one step after the other.

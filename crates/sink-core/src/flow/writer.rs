@@ -8,6 +8,9 @@
 //! nothing to apply          the position alone
 //! transactions apart        note that the target is torn (once); a statement per connection; move the position
 //! ```
+//!
+//! What is written apart is written again after a crash. A row that takes values along to another key can only be moved
+//! once, so from there on the transaction is written with its position, as one.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -189,6 +192,10 @@ impl Job {
             (Work::UpTo(taken, to), Manner::Together) => self.up_to(taken, to).await,
             (Work::Part(taken), Manner::Together) => self.part(taken).await,
             (Work::UpTo(mut taken, to), Manner::Apart { shards }) => {
+            (Work::UpTo(taken, to), Manner::Apart { .. }) if self.is_for_once(&taken) => {
+                self.up_to(taken, to).await
+            }
+            (Work::Part(taken), Manner::Apart { .. }) if self.is_for_once(&taken) => self.part(taken).await,
                 // Rows without a key are written once only, which is with the position.
                 let (keyless, keyed) = taken.nets.into_iter().partition(TableNet::is_keyless);
                 let (keyless, keyed): (Vec<_>, Vec<_>) = (keyless, keyed);
@@ -225,6 +232,11 @@ impl Job {
 
     fn finished(self, position: Position, done: Done) -> Finished {
         Finished { open: self.open, position, torn: self.torn, done }
+    /// Whether it must not be written without the position.
+    fn is_for_once(&self, taken: &Taken) -> bool {
+        self.open.is_some() || taken.nets.iter().any(TableNet::carries_values)
+    }
+
     }
 
     fn advance<'a>(&'a self, to: &'a Position, source_time_micros: Option<i64>) -> Advance<'a> {
