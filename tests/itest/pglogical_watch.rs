@@ -289,6 +289,21 @@ async fn figures(ctx: Ctx) -> Result<()> {
         Ok(())
     };
     wait::eventually(SOON, "the slot's figures", shown).await?;
+    // As in the original, by table: here one statement for one, and one for two.
+    pair.origin.execute("INSERT INTO a VALUES (-1, 'one')").await?;
+    pair.caught_up().await?;
+    pair.origin
+        .execute("BEGIN; INSERT INTO a VALUES (-2, 'two'); INSERT INTO b VALUES (-2, 'two'); COMMIT")
+        .await?;
+    pair.caught_up().await?;
+    for (table, least) in [("a", 1.0), ("*", 1.0)] {
+        let database = pair.target.name();
+        let labels = format!("{{database=\"{database}\",schema=\"public\",table=\"{table}\"}}");
+        ensure!(
+            metric(&process, &format!("apply_duration_seconds_count{labels}")).await? >= least,
+            "{table}"
+        );
+    }
     let before = metric(&process, "slot_retained_wal_bytes{feed=\"pglogical\"}").await?;
     // A transaction that is open holds the slot back.
     let mut open = pair.origin.connect().await?;

@@ -15,7 +15,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::apart;
 use super::batch::Taken;
@@ -23,6 +23,7 @@ use super::fold::TableNet;
 use super::position::{Advance, FeedName, Position, Stored};
 use super::sql::{FlowApplier, OpenTransaction, Written};
 use crate::failure::{Disposition, Failure};
+use crate::metrics;
 use crate::model::TableId;
 
 /// What to write.
@@ -191,17 +192,18 @@ impl Job {
         match (work, self.manner) {
             (Work::UpTo(taken, to), Manner::Together) => self.up_to(taken, to).await,
             (Work::Part(taken), Manner::Together) => self.part(taken).await,
-            (Work::UpTo(mut taken, to), Manner::Apart { shards }) => {
             (Work::UpTo(taken, to), Manner::Apart { .. }) if self.is_for_once(&taken) => {
                 self.up_to(taken, to).await
             }
             (Work::Part(taken), Manner::Apart { .. }) if self.is_for_once(&taken) => self.part(taken).await,
+            (Work::UpTo(mut taken, to), Manner::Apart { shards }) => {
                 // Rows without a key are written once only, which is with the position.
                 let (keyless, keyed) = taken.nets.into_iter().partition(TableNet::is_keyless);
                 let (keyless, keyed): (Vec<_>, Vec<_>) = (keyless, keyed);
                 let mut written = self.apart(&keyed, shards).await?;
                 let advance = self.advance(&to, taken.committed_at_micros);
-                written.missing.extend(self.applier.apply(&keyless, advance).await?.missing);
+                let moved = self.applier.apply(&keyless, advance);
+                written.missing.extend(self.timed(&keyless, moved).await?.missing);
                 taken.nets = keyed.into_iter().chain(keyless).collect();
                 Ok(self.finished(to, done(&taken, &written, true)))
             }
@@ -230,13 +232,13 @@ impl Job {
         }
     }
 
-    fn finished(self, position: Position, done: Done) -> Finished {
-        Finished { open: self.open, position, torn: self.torn, done }
     /// Whether it must not be written without the position.
     fn is_for_once(&self, taken: &Taken) -> bool {
         self.open.is_some() || taken.nets.iter().any(TableNet::carries_values)
     }
 
+    fn finished(self, position: Position, done: Done) -> Finished {
+        Finished { open: self.open, position, torn: self.torn, done }
     }
 
     fn advance<'a>(&'a self, to: &'a Position, source_time_micros: Option<i64>) -> Advance<'a> {
@@ -244,12 +246,17 @@ impl Job {
     }
 
     async fn up_to(mut self, taken: Taken, to: Position) -> Result<Finished, Failure> {
-        let written = match self.open.take() {
-            None => self.applier.apply(&taken.nets, self.advance(&to, taken.committed_at_micros)).await?,
+        let open = self.open.take();
+        let advance = self.advance(&to, taken.committed_at_micros);
+        let written = match open {
+            None => self.timed(&taken.nets, self.applier.apply(&taken.nets, advance)).await?,
             Some(mut open) => {
-                let written = self.applier.part(&mut open, &taken.nets).await?;
-                self.applier.commit(open, self.advance(&to, taken.committed_at_micros)).await?;
-                written
+                let last = async {
+                    let written = self.applier.part(&mut open, &taken.nets).await?;
+                    self.applier.commit(open, advance).await?;
+                    Ok(written)
+                };
+                self.timed(&taken.nets, last).await?
             }
         };
         Ok(self.finished(to, done(&taken, &written, true)))
@@ -260,7 +267,7 @@ impl Job {
             Some(open) => open,
             None => self.applier.begin(&self.from, &self.feed, self.epoch).await?,
         };
-        let written = self.applier.part(&mut open, &taken.nets).await?;
+        let written = self.timed(&taken.nets, self.applier.part(&mut open, &taken.nets)).await?;
         self.open = Some(open);
         let from = self.from.clone();
         Ok(self.finished(from, done(&taken, &written, false)))
@@ -272,7 +279,23 @@ impl Job {
             self.applier.positions().set_torn(&self.feed, self.epoch, true).await?;
             self.torn = true;
         }
-        apart::write(&self.applier, &self.feed, self.epoch, nets, shards).await
+        self.timed(nets, apart::write(&self.applier, &self.feed, self.epoch, nets, shards)).await
+    }
+
+    /// Measures the writing of a batch.
+    async fn timed(
+        &self,
+        nets: &[TableNet],
+        work: impl Future<Output = Result<Written, Failure>>,
+    ) -> Result<Written, Failure> {
+        let since = Instant::now();
+        let written = work.await;
+        if !nets.is_empty() {
+            let took = written.as_ref().map(|_| since.elapsed());
+            let took = took.map_err(|refused| refused.place().table.as_ref());
+            metrics::applied_batch(self.applier.database(), nets.iter().map(|net| &net.table.id), took);
+        }
+        written
     }
 }
 

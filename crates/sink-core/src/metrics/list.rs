@@ -130,14 +130,16 @@ pub const METRICS: &[Metric] = &[
         Kind::Counter,
         Unit::Count,
         TABLE,
-        "Failed attempts to apply a slice or an immediate request; the table is * if the target names none.",
+        "Failed attempts to apply a slice, an immediate request or a batch of a log; the table is * if the target names \
+         none, the schema as well if there are several.",
     ),
     metric(
         "apply_duration_seconds",
         Kind::Histogram,
         Unit::Seconds,
         TABLE,
-        "Time to apply one slice, or one immediate request; the table is * if that is one statement for several.",
+        "Time to apply one slice, one immediate request, or one batch of a log or part of it; the table is * if that is \
+         one statement for several, the schema as well if they are in several.",
     ),
     metric(
         "apply_quarantined_total",

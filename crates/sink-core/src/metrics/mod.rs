@@ -13,7 +13,7 @@ pub use list::{Kind, METRICS, Metric, describe_all};
 
 use crate::clock::{Clock as _, SystemClock};
 use crate::failure::Failure;
-use crate::model::{Batch, HlcTimestamp, SchemaId, TableId};
+use crate::model::{Batch, HlcTimestamp, Ident, SchemaId, TableId};
 use crate::staging::StageCounts;
 use crate::target::pool::PoolState;
 
@@ -128,6 +128,40 @@ fn tables_labels<'a>(
             let [database, schema] = schema_labels(schema);
             [database, schema, ("table", SEVERAL.to_owned())]
         }
+    }
+}
+
+/// As [`tables_labels`], of tables that may be in several schemas of the database.
+fn batch_labels<'a>(
+    database: &Ident,
+    tables: impl IntoIterator<Item = &'a TableId>,
+) -> [(&'static str, String); 3] {
+    let (mut schema, mut table) = (None, None);
+    for id in tables {
+        let (one, name) = (id.schema.schema.as_str(), id.table.as_str());
+        table = Some(if table.is_none_or(|seen| seen == name) && schema.is_none_or(|seen| seen == one) {
+            name
+        } else {
+            SEVERAL
+        });
+        schema = Some(if schema.is_none_or(|seen| seen == one) { one } else { SEVERAL });
+    }
+    let label = |name: Option<&str>| name.unwrap_or(SEVERAL).to_owned();
+    [("database", database.to_string()), ("schema", label(schema)), ("table", label(table))]
+}
+
+/// Records how long a batch of a log took, or that it failed, and at which table if that is known.
+pub(crate) fn applied_batch<'a>(
+    database: &Ident,
+    tables: impl IntoIterator<Item = &'a TableId>,
+    took: Result<Duration, Option<&TableId>>,
+) {
+    match took {
+        Ok(elapsed) => {
+            let labels = batch_labels(database, tables);
+            histogram!("apply_duration_seconds", &labels).record(elapsed.as_secs_f64());
+        }
+        Err(table) => counter!("apply_errors_total", &batch_labels(database, table)).increment(1),
     }
 }
 

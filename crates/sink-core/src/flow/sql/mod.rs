@@ -14,6 +14,7 @@ use super::store::PositionStore;
 use super::{Advance, TableNet};
 use crate::failure::{Disposition, Failure};
 use crate::metrics;
+use crate::model::Ident;
 use crate::target::pool::Connection;
 use crate::target::replication_origin::mark;
 use crate::target::{Database, Product};
@@ -97,6 +98,12 @@ impl FlowApplier {
     #[must_use]
     pub fn positions(&self) -> &PositionStore {
         &self.positions
+    }
+
+    /// The database that is written.
+    #[must_use]
+    pub fn database(&self) -> &Ident {
+        self.database.name()
     }
 
     async fn connection(&self) -> Result<Held, Failure> {
