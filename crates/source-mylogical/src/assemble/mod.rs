@@ -166,6 +166,7 @@ impl<S: Scope> Assembler<S> {
                 }
             }
             if let Some((ending, item)) = self.ending.take() {
+                self.unpacked()?;
                 self.advance(&ending)?;
                 return Ok(Some(item));
             }
@@ -181,6 +182,16 @@ impl<S: Scope> Assembler<S> {
                 Some(frame) => self.event(frame, false)?,
                 None => return Ok(None),
             }
+        }
+    }
+
+    /// A compressed transaction is only at its end when all of it came out.
+    fn unpacked(&mut self) -> Result<(), Stop> {
+        let Some(mut payload) = self.payload.take() else { return Ok(()) };
+        match payload.next_event() {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err(self.out_of_order("events behind the end of a compressed transaction")),
+            Err(source) => Err(Stop::Unpack { gtid: None, source }),
         }
     }
 

@@ -153,8 +153,7 @@ impl Unpacked {
     }
 }
 
-/// The events of a compressed transaction. The last one is only given after all that was announced came out, and no
-/// more: so a transaction whose end was given is whole.
+/// The events of a compressed transaction. Only when there is none left has all come out that was announced, and no more.
 pub struct PayloadEvents {
     source: Unpacked,
     size: u64,

@@ -6,9 +6,13 @@
 pub(super) fn bare(text: &str) -> String {
     let text = text.trim();
     let text = text.strip_prefix("--").unwrap_or(text);
+    let sets = |before: &str| {
+        let before = before.to_ascii_lowercase();
+        before.contains("gtid_purged") || before.contains("gtid_slave_pos")
+    };
     let text = match text.rsplit_once('=') {
-        Some((_, value)) => value,
-        None => text,
+        Some((before, value)) if sets(before) => value,
+        Some(_) | None => text,
     };
     let mut bare = String::with_capacity(text.len());
     let mut rest = text;

@@ -1,1 +1,0 @@
-//! Transactions, as scripts of events tell them.

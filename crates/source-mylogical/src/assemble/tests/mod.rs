@@ -1,0 +1,8 @@
+//! Streams as servers write them, and what comes out.
+
+mod ends;
+mod refusals;
+mod savepoints;
+mod script;
+mod simulation;
+mod xa;
