@@ -105,6 +105,17 @@ pub struct Limits {
     pub columns: usize,
 }
 
+impl Limits {
+    /// Bytes of a part that may be large. It stands in memory some times over: collected, being written, as a statement.
+    const LARGE: usize = 12 << 20;
+
+    /// For a transaction whose parts the target refuses one by one: as much as is safe, whatever the number of changes.
+    #[must_use]
+    pub(super) fn large(self) -> Self {
+        Self { changes: usize::MAX, bytes: self.bytes.max(Self::LARGE), ..self }
+    }
+}
+
 impl Default for Limits {
     /// Larger statements are hardly faster; these sizes keep their memory small at the target, too.
     fn default() -> Self {
@@ -118,17 +129,6 @@ struct Table {
     emptied: bool,
     rows: HashMap<Row, Outcome>,
     /// If that is how its changes are kept.
-impl Limits {
-    /// Bytes of a part that may be large. It stands in memory some times over: collected, being written, as a statement.
-    const LARGE: usize = 12 << 20;
-
-    /// For a transaction whose parts the target refuses one by one: as much as is safe, whatever the number of changes.
-    #[must_use]
-    pub(super) fn large(self) -> Self {
-        Self { changes: usize::MAX, bytes: self.bytes.max(Self::LARGE), ..self }
-    }
-}
-
     ordered: Option<Ordered>,
     tally: Tally,
     shapes: Shapes,
@@ -180,6 +180,11 @@ impl Folder {
         Self { limits, ..Self::default() }
     }
 
+    /// Batches grow as large as this from now on.
+    pub(super) fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Nothing was collected.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -193,11 +198,6 @@ impl Folder {
         let Limits { changes, bytes, columns } = self.limits;
         self.changes >= changes || self.bytes >= bytes || self.columns >= columns
     }
-    /// Batches grow as large as this from now on.
-    pub(super) fn set_limits(&mut self, limits: Limits) {
-        self.limits = limits;
-    }
-
 
     /// Even a transaction that has not ended is to be written: it is too large to wait for its end.
     #[must_use]
