@@ -20,6 +20,9 @@ pub(crate) fn all() -> Vec<Scenario> {
     const NEEDS: &[Need] = &[Need::PostgresBinaries];
     vec![
         scenario("pglogical_preflight_program::what_it_prints_makes_it_pass", NEEDS, prints),
+        scenario("pglogical_preflight_program::leftovers_of_the_original_are_for_a_person", NEEDS, |_| {
+            leftovers()
+        }),
         scenario("pglogical_preflight_program::the_documented_privileges_are_enough", NEEDS, privileges),
         scenario(
             "pglogical_preflight_program::a_gap_in_a_publication_is_noticed_while_streaming",
@@ -27,6 +30,20 @@ pub(crate) fn all() -> Vec<Scenario> {
             |_| watch(),
         ),
     ]
+}
+
+/// Rows that the original staged and did not apply: as with `cdc-webhook`, a person decides what becomes of them.
+async fn leftovers() -> Result<()> {
+    let pair = Pair::on(server().await?).await?;
+    let staged = "CREATE SCHEMA _cdc_sink; CREATE TABLE _cdc_sink.db_public_t (nanos int8, logical int8, key text, \
+                  mut bytea, applied bool NOT NULL DEFAULT false); INSERT INTO _cdc_sink.db_public_t VALUES (1, 0, 'k', 'x')";
+    pair.target.execute(staged).await?;
+    let flags =
+        ["--sourceConn", pair.source.url(), "--targetConn", pair.target.url(), "--publicationName", "p"];
+    let args: Vec<&str> = ["start"].into_iter().chain(flags).collect();
+    let (code, _, said) = program(&args).await?;
+    ensure!(code == 4 && said.contains("SELECT * FROM") && said.contains("db_public_t"), "{code} {said}");
+    Ok(())
 }
 
 /// What the program says and how it ends.

@@ -13,6 +13,7 @@ pub mod tables;
 pub mod watching;
 
 use sink_core::failure::Failure;
+use sink_core::target::LOOK_FOR_LEFTOVERS;
 use sink_service::exit::Exit;
 
 /// An error for people, with the code for machines.
@@ -24,10 +25,11 @@ pub fn usage(error: anyhow::Error) -> Failed {
     (Exit::Usage, error)
 }
 
-/// The target cannot be worked with.
+/// The target cannot be worked with, or only after a person has decided what becomes of what the original left there.
 #[must_use]
 pub fn target_failed(failure: Failure) -> Failed {
-    (Exit::Target, failure.into())
+    let leftovers = failure.operation() == LOOK_FOR_LEFTOVERS && failure.sqlstate().is_none();
+    (if leftovers { Exit::Refused } else { Exit::Target }, failure.into())
 }
 
 /// Who is running, as `--version` says: each program's own name and version.
