@@ -193,6 +193,38 @@ async fn privileges(ctx: Ctx) -> Result<()> {
     pair.target.execute(grant).await?;
     pair.target.execute(&printed("at the target, for --createTables")?).await?;
     ensure!(look(&source, "never").await?.starts_with("0 "));
+    marks(&ctx, &pair, flags(&source, "never")).await
+}
+
+/// The same roles mark what they write.
+async fn marks(ctx: &Ctx, pair: &Pair, flags: Vec<String>) -> Result<()> {
+    let with = |command: &str| {
+        let more = ["--replicationOrigin", "cdc_mark"].map(str::to_owned);
+        let args = [command.to_owned()].into_iter().chain(flags.clone()).chain(more);
+        args.collect::<Vec<String>>()
+    };
+    let look = async || -> Result<(i32, String)> {
+        let args = with("preflight");
+        let (code, printed, said) = program(&args.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+        Ok((code, printed + &said))
+    };
+    let (code, said) = look().await?;
+    let grant = "GRANT EXECUTE ON FUNCTION pg_replication_origin_create(text), \
+                 pg_replication_origin_session_setup(text) TO \"cdc_writer\"";
+    ensure!(code == 4 && said.contains(grant) && said.contains(" 1 errors"), "{code} {said}");
+    pair.target.execute(&printed("at the target, for --replicationOrigin; as a superuser")?).await?;
+    let (code, said) = look().await?;
+    ensure!(code == 0, "{code} {said}");
+    let service =
+        Service::new("cdc-pglogical").named("marking").bind_flag("--metricsAddr").args(with("start"));
+    let mut process = ServiceProcess::start(service, ctx.folder()).await?;
+    pair.source.execute("INSERT INTO app.customers VALUES (7, 'marked')").await?;
+    wait_for(pair, "SELECT count(*) FROM app.customers WHERE name = 'marked'", 1).await?;
+    // It is in use by the session that writes.
+    wait_for(pair, "SELECT count(*) FROM pg_replication_origin_status WHERE external_id = 'cdc_mark'", 1)
+        .await?;
+    ensure!(process.terminate(Duration::from_secs(20)).await? == Some(0));
+    ensure!(process.unexpected_lines(&[])?.is_empty(), "{:?}", process.unexpected_lines(&[])?);
     Ok(())
 }
 

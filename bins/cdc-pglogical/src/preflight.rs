@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use sink_core::flow::preflight::{Report, sql};
+use sink_core::flow::preflight::{Report, sql, target};
 use sink_core::flow::{FeedName, PositionStore};
 use sink_core::target::Target;
 use sink_feed::preflight::{self, LookError};
@@ -62,7 +62,9 @@ pub(crate) async fn look(args: &StartArgs, target: &Arc<Target>) -> Result<Repor
         on_truncate: flow.on_truncate,
     };
     let facts = Facts { source: &source, target: &schema, target_facts: &target_facts };
-    Ok(examine(facts, &plan))
+    let marks = args.both_ways.replication_origin.is_some();
+    let origin = marks.then(|| target::replication_origin(&target_facts)).flatten();
+    Ok(examine(facts, &plan).findings().iter().cloned().chain(origin).collect())
 }
 
 async fn read(config: &Config, wanted: Wanted<'_>) -> Result<SourceCatalog, LookError> {

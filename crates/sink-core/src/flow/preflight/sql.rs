@@ -27,6 +27,9 @@ pub async fn target_facts(database: &Database) -> Result<TargetFacts, Failure> {
     for row in rows(&mut connection, preflight::ROLE).await? {
         facts.role = row.get(0);
     }
+    for row in rows(&mut connection, preflight::MAY_MARK).await? {
+        facts.may_mark = row.get(0);
+    }
     for row in rows(&mut connection, preflight::SCHEMAS).await? {
         facts.schemas.insert(row.get(0));
     }
@@ -36,7 +39,7 @@ pub async fn target_facts(database: &Database) -> Result<TargetFacts, Failure> {
     }
     for row in rows(&mut connection, preflight::FOREIGN_KEYS).await? {
         let references = table_id(name, row.get(4), row.get(5))?;
-        let key = ForeignKey { name: row.get(2), definition: row.get(3), references };
+        let key = ForeignKey { name: row.get(2), definition: row.get(3), references, deferrable: row.get(6) };
         facts.foreign_keys.push((table(name, &row)?, key));
     }
     for row in rows(&mut connection, preflight::PRIVILEGES).await? {

@@ -44,6 +44,8 @@ pub struct ForeignKey {
     pub definition: String,
     /// The table it refers to.
     pub references: TableId,
+    /// It can be checked at the end of a transaction.
+    pub deferrable: bool,
 }
 
 /// A primary key.
@@ -79,6 +81,8 @@ pub struct Lacking {
 pub struct TargetFacts {
     /// Who we are there.
     pub role: String,
+    /// Whether we may mark rows with a replication origin.
+    pub may_mark: bool,
     /// All schemas.
     pub schemas: BTreeSet<String>,
     /// Triggers by table.
@@ -130,6 +134,23 @@ pub fn findings(facts: &TargetFacts, written: &[Arc<TableSchema>], intent: Inten
         found.extend(foreign_key(table, key, &ids, intent));
     }
     found
+}
+
+/// What is to be granted if rows are to be marked with a replication origin.
+#[must_use]
+pub fn replication_origin(facts: &TargetFacts) -> Option<Finding> {
+    if facts.may_mark {
+        return None;
+    }
+    let role = quote(&facts.role);
+    let what = "it may not mark rows with a replication origin (--replicationOrigin)";
+    let functions = "pg_replication_origin_create(text), pg_replication_origin_session_setup(text)";
+    let grants = [
+        format!("GRANT EXECUTE ON FUNCTION {functions} TO {role}"),
+        format!("GRANT SELECT ON pg_replication_origin TO {role}"),
+    ];
+    let remedy = Remedy::run(Side::Target, grants).note("as a superuser");
+    Some(Finding::new(Severity::Error, "target_replication_origin", &facts.role, what).remedy(remedy))
 }
 
 /// A key that checks late cannot say which row a new one takes the place of.
@@ -204,6 +225,18 @@ fn triggers(facts: &TargetFacts, id: &TableId) -> Vec<Finding> {
     of_table.map(|(_, trigger)| finding(trigger)).collect()
 }
 
+/// A transaction that is too large for one statement is written by several.
+fn immediate_key(table: &TableId, key: &ForeignKey) -> Finding {
+    let what = format!(
+        "foreign key {:?} is checked at the end of each statement: a transaction too large for one, whose rows come before \
+         their parents, would stand still",
+        key.name
+    );
+    let alter = format!("ALTER TABLE {} ALTER CONSTRAINT {} DEFERRABLE", quoted(table), quote(&key.name));
+    Finding::new(Severity::Info, "target_foreign_key_immediate", subject(table), what)
+        .mend(Side::Target, [alter])
+}
+
 fn foreign_key(
     table: &TableId,
     key: &ForeignKey,
@@ -223,7 +256,8 @@ fn foreign_key(
             ),
         ),
         (true, true) => match intent.mode {
-            WriteMode::Transactional => return None,
+            WriteMode::Transactional if key.deferrable => return None,
+            WriteMode::Transactional => return Some(immediate_key(table, key)),
             WriteMode::Parallel => (
                 Severity::Warning,
                 "target_foreign_key",
@@ -269,6 +303,7 @@ mod tests {
             name: "fk".into(),
             definition: "FOREIGN KEY (id) REFERENCES p(id)".into(),
             references: parent.id.clone(),
+            deferrable: false,
         };
         TargetFacts {
             role: "sink".into(),
@@ -287,7 +322,10 @@ mod tests {
         let facts = facts(&child, &parent);
         let both = [child, Arc::clone(&parent)];
         let whole = Intent { mode: WriteMode::Transactional, copies: false };
-        assert_eq!(severities(&both, &facts, whole), []);
+        assert_eq!(severities(&both, &facts, whole), [Severity::Info]);
+        let mut deferrable = facts.clone();
+        deferrable.foreign_keys[0].1.deferrable = true;
+        assert_eq!(severities(&both, &deferrable, whole), []);
         assert_eq!(severities(&both, &facts, Intent { copies: true, ..whole }), [Severity::Error]);
         assert_eq!(
             severities(&both, &facts, Intent { mode: WriteMode::Parallel, ..whole }),

@@ -8,10 +8,16 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
 WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled IN ('O', 'A') AND c.relkind IN ('r', 'p') \
 ORDER BY 1, 2, 3";
 
-/// Foreign keys: schema, table, constraint, definition, schema and table referred to.
+/// Whether our role may mark rows with a replication origin.
+pub const MAY_MARK: &str = "\
+SELECT pg_catalog.has_function_privilege('pg_catalog.pg_replication_origin_create(text)', 'EXECUTE') \
+AND pg_catalog.has_function_privilege('pg_catalog.pg_replication_origin_session_setup(text)', 'EXECUTE') \
+AND pg_catalog.has_table_privilege('pg_catalog.pg_replication_origin', 'SELECT')";
+
+/// Foreign keys: schema, table, constraint, definition, schema and table referred to, whether it is deferrable.
 pub const FOREIGN_KEYS: &str = "\
 SELECT n.nspname::text, c.relname::text, k.conname::text, pg_catalog.pg_get_constraintdef(k.oid), \
-pn.nspname::text, p.relname::text \
+pn.nspname::text, p.relname::text, k.condeferrable \
 FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid \
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
 JOIN pg_catalog.pg_class p ON p.oid = k.confrelid JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace \
