@@ -33,8 +33,10 @@ pub enum Xa {
     Decides,
 }
 
-fn micros(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(0)
+/// On the server where it was made, unless that is too old to tell; then on the one that wrote the log.
+fn committed(original: Option<u64>, immediate: Option<u64>) -> i64 {
+    let told = original.filter(|micros| *micros > 0).or(immediate);
+    told.and_then(|micros| i64::try_from(micros).ok()).unwrap_or(0)
 }
 
 /// Kind 33. Older servers leave out what comes last.
@@ -44,14 +46,15 @@ pub(super) fn mysql_start(parts: &mut Parts<'_>) -> Option<MySqlStart> {
     parts.u8()?;
     let tsid = Tsid { uuid: *parts.array()?, tag: None };
     let gtid = MySqlGtid { tsid, number: parts.u64()? };
-    let mut committed = None;
+    let (mut immediate, mut original) = (None, None);
     if parts.u8() == Some(LOGICAL_TIMESTAMPS) && parts.bytes(16).is_some() {
-        committed = parts.uint(7);
-        if let Some(immediate) = committed.filter(|immediate| immediate & ORIGINAL_FOLLOWS != 0) {
-            committed = parts.uint(7).or(Some(immediate & !ORIGINAL_FOLLOWS));
+        let first = parts.uint(7);
+        immediate = first.map(|micros| micros & !ORIGINAL_FOLLOWS);
+        if first.is_some_and(|micros| micros & ORIGINAL_FOLLOWS != 0) {
+            original = parts.uint(7);
         }
     }
-    Some(MySqlStart { gtid, committed_micros: micros(committed.unwrap_or(0)) })
+    Some(MySqlStart { gtid, committed_micros: committed(original, immediate) })
 }
 
 /// Kind 42: fields by number, in rising order; those that are not needed here follow the others or are passed over.
@@ -90,7 +93,7 @@ pub(super) fn tagged_start(parts: &mut Parts<'_>) -> Option<MySqlStart> {
         }
     }
     let gtid = MySqlGtid { tsid: Tsid { uuid: uuid?, tag }, number: number? };
-    Some(MySqlStart { gtid, committed_micros: micros(original.or(immediate).unwrap_or(0)) })
+    Some(MySqlStart { gtid, committed_micros: committed(original, immediate) })
 }
 
 /// Kind 162.

@@ -1,5 +1,6 @@
 //! Streams as servers write them, and what comes out.
 
+mod captured;
 mod ends;
 mod refusals;
 mod savepoints;
