@@ -7,6 +7,7 @@
 //! To add one: a line in [`PROPERTIES`], a file in `tests/fuzz/corpus/<name>/`, and a `[[bin]]` in
 //! `tests/fuzz/Cargo.toml` with a target of one line. A test fails until all three are there.
 
+mod binlog_events;
 mod binlog_rows;
 mod bodies;
 pub mod corpus;
@@ -28,10 +29,14 @@ pub struct Property {
 /// Every property.
 pub const PROPERTIES: &[Property] = &[
     Property { name: "admission", check: rows::admission },
+    Property { name: "binlog_events", check: binlog_events::events },
+    Property { name: "binlog_frame", check: binlog_events::frame },
     Property { name: "binlog_rows", check: binlog_rows::rows },
+    Property { name: "binlog_statement", check: binlog_events::statement },
     Property { name: "claims", check: tokens::claims },
     Property { name: "encoding", check: bodies::encoding },
     Property { name: "expression", check: rows::expression },
+    Property { name: "gtid", check: binlog_events::gtid },
     Property { name: "hlc", check: names::hlc },
     Property { name: "ident", check: names::ident },
     Property { name: "json_text", check: rows::json_text },
