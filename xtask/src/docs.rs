@@ -11,6 +11,8 @@ const PAGES: &[(&str, &str, &str)] = &[
     ("cdc-webhook", "flags", "docs/flags.md"),
     ("cdc-pglogical", "metrics", "docs/pglogical/metrics.md"),
     ("cdc-pglogical", "flags", "docs/pglogical/flags.md"),
+    ("cdc-mylogical", "metrics", "docs/mylogical/metrics.md"),
+    ("cdc-mylogical", "flags", "docs/mylogical/flags.md"),
 ];
 
 /// Builds the programs and writes every page.

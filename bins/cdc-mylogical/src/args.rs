@@ -14,7 +14,7 @@ use sink_service::secret::Secret;
 use sink_service::shutdown::ShutdownArgs;
 use sink_service::snapshot_args::SnapshotArgs;
 use source_mylogical::assemble::Holds;
-use source_mylogical::feed::{Carry, Databases, HasTarget};
+use source_mylogical::feed::{Carry, Databases, FindTarget};
 use source_mylogical::policy::{LongTimes, Nuls, Policies, ZeroDates};
 use source_mylogical::source::{BinlogSource, Settings};
 use source_mylogical::transport::{Config, Replica};
@@ -238,7 +238,7 @@ impl StartArgs {
             databases: Arc::new(self.databases(&config, target)?),
             policies: self.values.policies(),
             on_truncate: self.flow().on_truncate,
-            has_target: has_target(target),
+            target: find_target(target),
         };
         let bytes = self.feed.bytes_in_flight;
         let holds = Holds::new(bytes / HOLD_SHARE, std::env::temp_dir());
@@ -276,9 +276,10 @@ pub(crate) fn target_table(
     known.table(&schema, name).cloned()
 }
 
-fn has_target(target: &Arc<Target>) -> HasTarget {
+fn find_target(target: &Arc<Target>) -> FindTarget {
     let home = Arc::clone(target.home());
     Arc::new(move |schema, name| {
-        home.schema().known().is_some_and(|known| target_table(&home, &known, schema, name).is_some())
+        let known = home.schema().known()?;
+        target_table(&home, &known, schema, name).map(|table| table.id.clone())
     })
 }

@@ -24,6 +24,18 @@ pub(crate) fn flags() -> String {
 mod tests {
     use super::*;
 
+    const HINT: &str = "is not what the code says; run: cargo xtask docs";
+
+    #[test]
+    fn the_page_of_metrics_is_current() {
+        assert!(metrics() == include_str!("../../../docs/mylogical/metrics.md"), "metrics.md {HINT}");
+    }
+
+    #[test]
+    fn the_page_of_flags_is_current() {
+        assert!(flags() == include_str!("../../../docs/mylogical/flags.md"), "flags.md {HINT}");
+    }
+
     #[test]
     fn every_metric_has_one_row_and_a_sentence() {
         let rows = metric_rows(source_mylogical::metrics::METRICS);

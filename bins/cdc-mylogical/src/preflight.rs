@@ -5,15 +5,16 @@ use std::sync::Arc;
 use clap::Args;
 use sink_core::flow::preflight::Report;
 use sink_core::flow::preflight::sql;
-use sink_core::flow::preflight::target::{self as of_target, Intent};
+use sink_core::flow::preflight::target::Intent;
 use sink_core::target::Target;
 use sink_feed::preflight::{self, LookError};
 use sink_feed::{Failed, usage};
 use sink_service::exit::Exit;
-use source_mylogical::catalog::{self, Cascades, ServerFacts, TableKind, server_findings, table_findings};
+use source_mylogical::catalog::{self, ServerFacts};
+use source_mylogical::preflight::{Facts, Plan, examine};
 use source_mylogical::transport::{Session, TransportError};
 
-use crate::args::{StartArgs, target_table};
+use crate::args::StartArgs;
 
 /// Flags of `preflight`: those of `start`, whose findings depend on them, and how to print.
 #[derive(Debug, Clone, Args)]
@@ -38,26 +39,19 @@ pub(crate) async fn look(args: &StartArgs, target: &Arc<Target>) -> Result<Repor
     let databases = args.databases(&config, target).map_err(LookError::Flags)?;
     let failed = |error: TransportError| LookError::source(error.disposition(), &error);
     let mut session = Session::connect(&config).await.map_err(failed)?;
-    let facts = ServerFacts::read(&mut session).await.map_err(failed)?;
+    let server = ServerFacts::read(&mut session).await.map_err(failed)?;
     let tables = catalog::tables(&mut session, &databases.names()).await.map_err(failed)?;
     session.close().await;
     let home = target.home();
     let schema = home.schema().refresh(home).await.map_err(LookError::Target)?;
     let target_facts = sql::target_facts(home).await.map_err(LookError::Target)?;
-    let mut found = server_findings(&facts);
-    let cascades = Cascades::of(&facts, args.source.allow_unlogged_cascades);
-    let mut written = Vec::new();
-    for table in tables.iter().filter(|table| matches!(table.kind, TableKind::Base | TableKind::Versioned)) {
-        let to = databases.schema_of(&table.name.database).unwrap_or_default();
-        let to = target_table(home, &schema, to, &table.name.table);
-        if to.is_some() {
-            found.extend(table_findings(table, cascades));
-        }
-        written.extend(to);
-    }
-    written.sort_by(|a, b| a.id.cmp(&b.id));
-    written.dedup_by(|a, b| a.id == b.id);
-    let intent = Intent { mode: args.flow().mode.into(), copies: false };
-    found.extend(of_target::findings(&target_facts, &written, intent));
-    Ok(found.into_iter().collect())
+    let plan = Plan {
+        databases: &databases,
+        target_database: home.name(),
+        intent: Intent { mode: args.flow().mode.into(), copies: false },
+        allow_unlogged_cascades: args.source.allow_unlogged_cascades,
+        create_tables: args.tables.create_tables,
+    };
+    let facts = Facts { server: &server, tables: &tables, target: &schema, target_facts: &target_facts };
+    Ok(examine(facts, &plan))
 }

@@ -25,6 +25,7 @@ pub mod gtid;
 mod json;
 pub mod metrics;
 pub mod policy;
+pub mod preflight;
 mod resume;
 pub mod row;
 pub mod source;

@@ -1,5 +1,6 @@
 //! Where a stream may start. Pure.
 
+use crate::Flavor;
 use crate::catalog::ServerFacts;
 use crate::gtid::{GtidSet, LogPosition};
 
@@ -43,14 +44,22 @@ pub(crate) fn resume(position: &LogPosition, server: &ServerFacts, chosen: bool)
     }
 }
 
+/// Nothing is stored, nobody has said where to begin, and the log does not go back to its start.
+pub(crate) fn nowhere_to_begin(flavor: Flavor) -> String {
+    let ask = match flavor {
+        Flavor::MySql => "SELECT @@GLOBAL.gtid_executed",
+        Flavor::MariaDb => "SELECT @@GLOBAL.gtid_binlog_pos",
+    };
+    format!(
+        "nothing is stored and --defaultGTIDSet is not given, so the log would be read from its start; but the source has \
+         deleted that part of it. Copy the tables (--snapshotMode=initial), or give the position of your dump: \
+         --defaultGTIDSet. To begin now, leaving out what has happened so far, run on the source: {ask}; and give that"
+    )
+}
+
 fn lost(missing: &dyn std::fmt::Display, from_the_start: bool) -> String {
     if from_the_start {
-        return format!(
-            "nothing is stored and --defaultGTIDSet is not given, so the log would be read from its start; but the source \
-             has deleted transactions {missing}. Copy the tables (--snapshotMode=initial), or give the position of your \
-             dump: --defaultGTIDSet. To begin now, without what is there: SELECT @@GLOBAL.gtid_executed; on the source, \
-             and give that"
-        );
+        return format!("{} (deleted: {missing})", nowhere_to_begin(Flavor::MySql));
     }
     format!(
         "the source has deleted transactions that the target lacks: {missing} (binlog_expire_logs_seconds, PURGE BINARY \
@@ -72,7 +81,6 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::Flavor;
 
     const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
 

@@ -1,6 +1,6 @@
 //! A server's log: who it is, where a feed may begin, and its stream.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::assemble::{Holds, TableName};
 use crate::catalog::{
     self, Cascades, ServerFacts, TableFacts, TableKind, refuse, server_findings, table_findings,
 };
-use crate::feed::{Carried, Carry, Feed, Memory, Opened};
+use crate::feed::{Carried, Carry, Feed, Memory, Opened, WithoutTransactions};
 use crate::gtid::{GtidSet, LogPosition};
-use crate::resume::{Resume, resume};
+use crate::resume::{Resume, nowhere_to_begin, resume};
 use crate::transport::{Config, Dump, DumpRequest, Replica, Session, TransportError};
 
 const IDENTIFY: &str = "ask the source who it is";
@@ -63,15 +63,26 @@ impl BinlogSource {
         let mut session = Session::connect(&self.settings.config).await.map_err(failed)?;
         let facts = ServerFacts::read(&mut session).await.map_err(failed)?;
         refuse(operation, &server_findings(&facts))?;
+        let id = self.settings.replica.id.to_string();
+        if facts.variable("server_id") == Some(id.as_str()) {
+            let reason =
+                format!("the source itself has the server id {id}; choose another --replicationProcessID");
+            return Err(Failure::new(Disposition::Halt, operation, reason));
+        }
         Ok((session, facts))
+    }
+
+    /// Where to begin, if somebody says.
+    fn chosen(&self) -> Option<&str> {
+        self.settings.default_position.as_deref().filter(|text| !text.trim().is_empty())
     }
 
     /// Where a feed begins that has no position; empty if nobody says.
     fn default_position(&self, flavor: Flavor) -> Result<GtidSet, Failure> {
-        let Some(text) = &self.settings.default_position else { return Ok(GtidSet::empty(flavor)) };
+        let Some(text) = self.chosen() else { return Ok(GtidSet::empty(flavor)) };
         GtidSet::parse(flavor, text).map_err(|error| {
             let reason = format!("--defaultGTIDSet is not a position of {flavor}: {error}");
-            Failure::new(Disposition::Halt, IDENTIFY, reason)
+            Failure::new(Disposition::Halt, OPEN, reason)
         })
     }
 
@@ -94,8 +105,7 @@ impl BinlogSource {
     ) -> Result<(), Failure> {
         let begun = tokio::time::Instant::now();
         loop {
-            let chosen = self.settings.default_position.is_some();
-            match resume(position, facts, chosen) {
+            match resume(position, facts, self.chosen().is_some()) {
                 Resume::Possible => return Ok(()),
                 Resume::Ahead(_) if begun.elapsed() < UNCOUNTED => {
                     tokio::time::sleep(AGAIN).await;
@@ -131,7 +141,7 @@ impl BinlogSource {
     fn is_carried(&self, table: &TableFacts) -> bool {
         let schema = self.settings.carry.databases.schema_of(&table.name.database).unwrap_or_default();
         matches!(table.kind, TableKind::Base | TableKind::Versioned)
-            && (self.settings.carry.has_target)(schema, &table.name.table)
+            && (self.settings.carry.target)(schema, &table.name.table).is_some()
     }
 }
 
@@ -142,8 +152,8 @@ impl LogSource for BinlogSource {
         let (session, facts) = self.connect(IDENTIFY).await?;
         session.close().await;
         self.flavor = Some(facts.flavor);
-        let first = self.default_position(facts.flavor)?;
-        Ok(Identified { identity: identity(facts.flavor), first: Position::new(first.to_string()) })
+        // Where to begin is decided when the stream is opened: what cannot be used must not be stored.
+        Ok(Identified { identity: identity(facts.flavor), first: Position::new("") })
     }
 
     fn recognise(&self, stored: &Stored) -> Result<(), Failure> {
@@ -177,12 +187,17 @@ impl LogSource for BinlogSource {
             read_ahead_bytes: self.settings.read_ahead_bytes,
             silence: self.memory.silence(),
         };
-        let dump = Dump::open(&self.settings.config, request).await.map_err(|error| error.failed(OPEN))?;
-        let without = tables.values().filter(|table| !table.transactional).map(|table| table.name.clone());
-        let scope = Carried {
-            databases: Arc::clone(&self.settings.carry.databases),
-            without_transactions: Arc::new(without.collect::<HashSet<_>>()),
-        };
+        let from_the_start = request.from.is_empty() && self.chosen().is_none();
+        let dump = Dump::open(&self.settings.config, request).await.map_err(|error| {
+            if from_the_start && error.is_purged() {
+                return Failure::new(Disposition::Halt, OPEN, nowhere_to_begin(facts.flavor));
+            }
+            error.failed(OPEN)
+        })?;
+        let without = tables.values().filter(|table| table.kind == TableKind::Base && !table.transactional);
+        let without = WithoutTransactions::of(without.map(|table| table.name.clone()));
+        let scope =
+            Carried { databases: Arc::clone(&self.settings.carry.databases), without_transactions: without };
         let opened = Opened {
             dump,
             config: Arc::new(self.settings.config.clone()),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sink_core::failure::{Disposition, Failure};
+use sink_core::failure::{Disposition, Failure, Place};
 use sink_core::flow::{Change, OnTruncate, Step};
 
 use super::{Facts, Feed, Known, Shape};
@@ -14,11 +14,8 @@ const EMPTY: &str = "carry what emptied a table";
 impl Feed {
     /// A table was truncated or dropped.
     pub(super) fn emptied(&mut self, table: TableName, how: Loss) -> Result<Option<Step>, Failure> {
-        let schema = self.carry.databases.schema_of(&table.database).unwrap_or_default();
         // What the target never had cannot differ there.
-        if !(self.carry.has_target)(schema, &table.table) {
-            return Ok(None);
-        }
+        let Some(target) = self.target_of(&table) else { return Ok(None) };
         let what = match how {
             Loss::Truncate => "truncated",
             Loss::Drop => "dropped",
@@ -41,7 +38,8 @@ impl Feed {
                      --onTruncate=ignore until the feed has passed, or choose --onTruncate=apply, which deletes all rows of \
                      tables that were truncated or dropped"
                 );
-                Err(Failure::new(Disposition::Halt, EMPTY, reason))
+                let place = Place { table: Some(target), ..Place::default() };
+                Err(Failure::new(Disposition::Halt, EMPTY, reason).at(place))
             }
         }
     }

@@ -10,7 +10,7 @@ mod scope;
 pub use scope::{BadDatabases, Databases};
 
 pub(crate) use memory::Memory;
-pub(crate) use scope::Carried;
+pub(crate) use scope::{Carried, WithoutTransactions};
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use sink_core::failure::{Disposition, Failure, Place};
 use sink_core::flow::{
     Binding, ChangeStream, Definition, Form, OldRows, OnTruncate, Position, SourceTable, Step, TableNumber,
 };
+use sink_core::model::TableId;
 
 use crate::Flavor;
 use crate::assemble::{Assembler, Ddl, Holds, Item, MappedTable, SentRows, Stop, TableName};
@@ -27,7 +28,7 @@ use crate::binlog::{Frame, TableMap};
 use crate::catalog::{Cascades, TableFacts, TableKind};
 use crate::charset::Charsets;
 use crate::gtid::{GtidSet, LogPosition};
-use crate::metrics;
+use crate::metrics::Counters;
 use crate::policy::Policies;
 use crate::row::Images;
 use crate::table::{Hints, Plan, TargetColumn};
@@ -36,8 +37,8 @@ use lookup::Lookup;
 
 const READ: &str = "read the source's binary log";
 
-/// Whether the target has a table: schema, name.
-pub type HasTarget = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
+/// What the target calls a table, if it has it: asked by schema and name.
+pub type FindTarget = Arc<dyn Fn(&str, &str) -> Option<TableId> + Send + Sync>;
 
 /// What a feed does with what it reads.
 #[derive(Clone)]
@@ -50,8 +51,8 @@ pub struct Carry {
     pub policies: Policies,
     /// What becomes of tables that are emptied or dropped.
     pub on_truncate: OnTruncate,
-    /// Whether the target has a table.
-    pub has_target: HasTarget,
+    /// What the target has.
+    pub target: FindTarget,
 }
 
 /// What belongs to one connection.
@@ -119,8 +120,13 @@ pub struct Feed {
     newest: HashMap<TableName, u64>,
     /// What cannot go on before something else has happened.
     waiting: Option<Item>,
+    /// Tables that were changed, to be looked at before anything goes on.
+    suspects: VecDeque<TableName>,
+    /// Tables of engines without transactions.
+    without_transactions: WithoutTransactions,
     queued: VecDeque<Step>,
     images: Images,
+    counters: Counters,
     opened_at: GtidSet,
     past_opening: bool,
     inside: bool,
@@ -133,7 +139,9 @@ const FIRST_NAMED: u64 = 1 << 62;
 
 impl Feed {
     pub(crate) fn new(opened: Opened, carry: Carry, memory: Arc<Memory>) -> Self {
+        let without_transactions = opened.scope.without_transactions.clone();
         let assembler = Assembler::new(opened.position, opened.scope, opened.holds).careful(memory.careful());
+        let counters = Counters::of(&carry.feed);
         let facts = opened.facts.into_iter().map(|(name, facts)| (name, Facts::Known(Box::new(facts))));
         Self {
             dump: opened.dump,
@@ -147,8 +155,11 @@ impl Feed {
             known: HashMap::new(),
             newest: HashMap::new(),
             waiting: None,
+            suspects: VecDeque::new(),
+            without_transactions,
             queued: VecDeque::new(),
             images: Images::default(),
+            counters,
             opened_at: opened.opened_at,
             past_opening: false,
             inside: false,
@@ -168,7 +179,7 @@ impl Feed {
             }
             let event = self.dump.try_next();
             let Some(event) = event.map_err(|error| self.broken(error))? else { return Ok(None) };
-            metrics::event(&self.carry.feed, &event);
+            self.counters.event(&event);
             let frame = Frame::from_sent(&event).map_err(|error| self.stopped(Stop::from(error)))?;
             let Some(frame) = frame else { continue };
             self.assembler.push(frame);
@@ -215,7 +226,7 @@ impl Feed {
         match &known.bound {
             Some(Bound { binding, plan: Some(plan) }) => {
                 rows::steps(plan, binding, &event, &mut self.images, &mut self.queued)?;
-                metrics::changed(&self.carry.feed, std::mem::take(&mut self.images.changed));
+                self.counters.changed(std::mem::take(&mut self.images.changed));
                 Ok(self.queued.pop_front())
             }
             Some(Bound { plan: None, .. }) | None => {
@@ -294,7 +305,7 @@ impl Feed {
 
     /// The catalogue is asked again about what was changed.
     fn ddl(&mut self, ddl: &Ddl) {
-        metrics::ddl(&self.carry.feed);
+        self.counters.schema_change();
         let tables: Vec<String> =
             ddl.tables.iter().map(|name| format!("{}.{}", name.database, name.table)).collect();
         tracing::info!(
@@ -313,6 +324,28 @@ impl Feed {
         for known in self.known.values_mut().filter(|known| concerns(&known.name)) {
             known.bound = None;
         }
+        // A foreign key may have been added whose changes will never be seen here.
+        for name in &ddl.tables {
+            if self.target_of(name).is_some() {
+                self.suspects.push_back(name.clone());
+            }
+        }
+    }
+
+    /// What the target calls a table.
+    fn target_of(&self, name: &TableName) -> Option<TableId> {
+        let schema = self.carry.databases.schema_of(&name.database)?;
+        (self.carry.target)(schema, &name.table)
+    }
+
+    /// Takes over what the catalogue has answered.
+    fn answered(&mut self, name: TableName, facts: Option<TableFacts>) {
+        if facts.as_ref().is_some_and(|facts| facts.kind == TableKind::Base) {
+            let transactional = facts.as_ref().is_none_or(|facts| facts.transactional);
+            self.without_transactions.set(&name, !transactional);
+        }
+        let facts = facts.map_or(Facts::Gone, |facts| Facts::Known(Box::new(facts)));
+        self.facts.insert(name, facts);
     }
 
     fn stopped(&self, stop: Stop) -> Failure {
@@ -341,6 +374,10 @@ impl ChangeStream for Feed {
             if self.lookup.is_asking() {
                 return Ok(None);
             }
+            if let Some(name) = self.suspects.pop_front() {
+                self.lookup.ask(name);
+                return Ok(None);
+            }
             let Some(item) = self.next_item()? else { return Ok(None) };
             if let Some(step) = self.step(item)? {
                 return Ok(Some(step));
@@ -351,8 +388,7 @@ impl ChangeStream for Feed {
     async fn ready(&mut self) -> Result<(), Failure> {
         if self.lookup.is_asking() {
             if let Some((name, facts)) = self.lookup.answer().await? {
-                let facts = facts.map_or(Facts::Gone, |facts| Facts::Known(Box::new(facts)));
-                self.facts.insert(name, facts);
+                self.answered(name, facts);
             }
             return Ok(());
         }

@@ -1,7 +1,7 @@
 //! What of the source is carried, and where to. Pure.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::assemble::{Scope, TableName};
 
@@ -71,12 +71,37 @@ impl Databases {
     }
 }
 
+/// Tables of engines without transactions, as far as is known by now.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct WithoutTransactions(Arc<RwLock<HashSet<TableName>>>);
+
+impl WithoutTransactions {
+    /// These.
+    pub(crate) fn of(tables: impl Iterator<Item = TableName>) -> Self {
+        Self(Arc::new(RwLock::new(tables.collect())))
+    }
+
+    /// Another engine may keep a table than did before.
+    pub(crate) fn set(&self, table: &TableName, is_one: bool) {
+        // Nothing is done under the lock that could leave half of it.
+        let mut tables = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if is_one {
+            tables.insert(table.clone());
+        } else {
+            tables.remove(table);
+        }
+    }
+
+    fn contains(&self, table: &TableName) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(table)
+    }
+}
+
 /// What the assembler is told.
 #[derive(Debug, Clone)]
 pub(crate) struct Carried {
     pub(crate) databases: Arc<Databases>,
-    /// Tables of engines without transactions.
-    pub(crate) without_transactions: Arc<HashSet<TableName>>,
+    pub(crate) without_transactions: WithoutTransactions,
 }
 
 impl Scope for Carried {

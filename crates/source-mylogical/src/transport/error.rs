@@ -198,6 +198,12 @@ impl TransportError {
         matches!(self, Self::Server(error) if error.refused() == Refused::Twice)
     }
 
+    /// Log that was asked for has been deleted.
+    #[must_use]
+    pub fn is_purged(&self) -> bool {
+        matches!(self, Self::Server(error) if error.refused() == Refused::Purged)
+    }
+
     /// As the engine's failure.
     #[must_use]
     pub fn failed(self, operation: &'static str) -> Failure {
