@@ -52,4 +52,22 @@ mod tests {
         assert!(page.contains("`--sourceConn URL`") && page.contains("`CDC_SOURCE_CONN`"));
         assert!(!page.contains("password="), "{page}");
     }
+
+    #[test]
+    fn alerts_name_metrics_that_exist() {
+        let known: Vec<&str> = sink_core::metrics::flow::METRICS
+            .iter()
+            .chain(source_mylogical::metrics::METRICS)
+            .map(|metric| metric.name)
+            .collect();
+        let alerts = include_str!("../../../deploy/prometheus/alerts-mylogical.yaml");
+        let expressions = alerts.lines().filter_map(|line| line.trim().strip_prefix("expr: "));
+        let words = expressions.flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'));
+        let named: Vec<&str> =
+            words.filter(|word| word.starts_with("flow_") || word.starts_with("values_")).collect();
+        assert!(named.len() >= 5, "{named:?}");
+        for name in named {
+            assert!(known.contains(&name), "{name}");
+        }
+    }
 }
