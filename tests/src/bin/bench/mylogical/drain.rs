@@ -107,7 +107,7 @@ fn figures(workload: &Workload, servers: &Servers, drained: &[Drained]) -> Vec<F
         for mode in [Mode::Transactional, Mode::Immediate] {
             let ours = of(Who::Ours(mode));
             if !ours.is_empty() {
-                let title = format!("{}{} : {}", workload.title, mode.title(), how.title());
+                let title = format!("{}{}, {}", workload.title, mode.title(), how.title());
                 figures.extend(against(workload, &title, &ours, &rival));
             }
         }

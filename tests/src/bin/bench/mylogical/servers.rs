@@ -36,7 +36,7 @@ const TARGET: [(&str, &str); 6] = [
 /// Settings of both MariaDB servers: as much memory as the target, and a log that takes a whole drain.
 const BINLOG: [&str; 4] = [
     "--innodb-buffer-pool-size=512M",
-    "--innodb-log-file-size=2G",
+    "--innodb-log-file-size=512M",
     "--innodb-flush-log-at-trx-commit=1",
     "--sync-binlog=1",
 ];
