@@ -211,9 +211,13 @@ impl<S: ChangeStream> Replication<S> {
         let mut alive = interval(self.stream.patience().min(TOUCH_INTERVAL));
         alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let paused = self.take_in()?;
+            let mut paused = self.take_in()?;
             self.mend();
             self.write();
+            if paused == Paused::Held && self.unbound.is_none() && !self.batch.is_full() {
+                // There is room again: what comes next is taken in while this is written.
+                paused = Paused::Yielded;
+            }
             if std::mem::take(&mut self.answer) {
                 // With what is stored by now; what is about to be stored follows.
                 self.stream.keep_alive().await.map_err(Broken::Source)?;
