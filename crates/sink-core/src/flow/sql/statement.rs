@@ -176,6 +176,8 @@ pub(super) fn bound<'q>(
         Array::Int2(values) => query.bind(values),
         Array::Int4(values) => query.bind(values),
         Array::Int8(values) => query.bind(values),
+        Array::Float4(values) => query.bind(values),
+        Array::Float8(values) => query.bind(values),
         Array::Bool(values) => query.bind(values),
         Array::Labels(labels) => query.bind(labels),
     })

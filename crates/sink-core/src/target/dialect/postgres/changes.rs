@@ -15,15 +15,16 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::super::positions::{self, ADVANCE_PARAMS, IN_EPOCH_PARAMS};
 use super::super::{Dialect as _, StagingArea, quote};
+pub use super::array::Array;
 use super::slice::stand_ins;
 use super::steps::Counts;
 use super::{Postgres, logged};
 use crate::flow::change::{keeps_extras, kept_extras};
 use crate::flow::{Origin, Outcome, Row, TableNet, Value};
-use crate::model::{TableSchema, ValueClass};
+use crate::model::TableSchema;
 
 /// A statement with its parameters after those of [`positions::advance`]: each an array of texts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ChangeStatement<'a> {
     /// The text. Answers one row: whether the position moved (0 or 1), and for each table the number of rows that should
     /// have been there and were not; if any table has steps, then for each the number of versions that others beat, and of
@@ -31,65 +32,6 @@ pub struct ChangeStatement<'a> {
     pub sql: String,
     /// What to bind.
     pub arrays: Vec<Array<'a>>,
-}
-
-/// A parameter: an array. Numbers and truth values travel as such where the server would read them the same way; it is
-/// the dearest part of its work.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Array<'a> {
-    /// Texts of the batch.
-    Values(Vec<Option<&'a str>>),
-    /// `smallint`.
-    Int2(Vec<Option<i16>>),
-    /// `integer`.
-    Int4(Vec<Option<i32>>),
-    /// `bigint`.
-    Int8(Vec<Option<i64>>),
-    /// `boolean`.
-    Bool(Vec<Option<bool>>),
-    /// Texts of the statement.
-    Labels(Vec<Option<String>>),
-}
-
-impl<'a> Array<'a> {
-    /// Values of a column, as their type if every one of them is written as that type writes it.
-    fn of(table: &TableSchema, column: usize, values: Vec<Option<&'a str>>) -> Self {
-        let schema = &table.columns[column];
-        if table.rule(column).is_some_and(|rule| rule.expression.is_some()) {
-            return Self::Values(values);
-        }
-        let typed = match (schema.class, schema.sql_type.as_str()) {
-            (ValueClass::Integer(16), "smallint") => parsed(&values).map(Self::Int2),
-            (ValueClass::Integer(32), "integer") => parsed(&values).map(Self::Int4),
-            (ValueClass::Integer(64), "bigint") => parsed(&values).map(Self::Int8),
-            (ValueClass::Bool, "boolean") => truths(&values).map(Self::Bool),
-            _ => None,
-        };
-        typed.unwrap_or(Self::Values(values))
-    }
-
-    fn sql_type(&self) -> &'static str {
-        match self {
-            Self::Values(_) | Self::Labels(_) => "text[]",
-            Self::Int2(_) => "int2[]",
-            Self::Int4(_) => "int4[]",
-            Self::Int8(_) => "int8[]",
-            Self::Bool(_) => "bool[]",
-        }
-    }
-}
-
-fn parsed<T: std::str::FromStr>(values: &[Option<&str>]) -> Option<Vec<Option<T>>> {
-    values.iter().map(|value| value.map_or(Some(None), |text| text.parse().ok().map(Some))).collect()
-}
-
-fn truths(values: &[Option<&str>]) -> Option<Vec<Option<bool>>> {
-    let truth = |text: &str| match text {
-        "t" => Some(Some(true)),
-        "f" => Some(Some(false)),
-        _ => None,
-    };
-    values.iter().map(|value| value.map_or(Some(None), truth)).collect()
 }
 
 /// What a statement begins with, and how it takes rows that the source calls new.

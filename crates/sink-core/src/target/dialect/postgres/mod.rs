@@ -1,5 +1,6 @@
 //! PostgreSQL 15 to 18.
 
+mod array;
 pub mod changes;
 pub(super) mod definitions;
 mod input;
