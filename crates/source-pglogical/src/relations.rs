@@ -139,7 +139,7 @@ fn schema(sent: &str) -> String {
 /// Everything described on one connection.
 #[derive(Debug, Default)]
 pub struct Relations {
-    tables: HashMap<RelationOid, Arc<Relation>>,
+    tables: HashMap<RelationOid, Arc<Relation>, foldhash::fast::RandomState>,
     types: HashMap<TypeOid, TypeName>,
 }
 

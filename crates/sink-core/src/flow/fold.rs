@@ -8,6 +8,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use indexmap::IndexMap;
+
 use super::change::{Binding, Change, Row, Value, keeps_extras};
 use super::keyless::Tally;
 use super::ordered::{Ordered, RowStep, is_ordered};
@@ -127,7 +129,8 @@ impl Default for Limits {
 struct Table {
     table: Arc<TableSchema>,
     emptied: bool,
-    rows: HashMap<Row, Outcome>,
+    /// In the order in which they were touched first, which is mostly that of the keys.
+    rows: IndexMap<Row, Outcome, foldhash::fast::RandomState>,
     /// If that is how its changes are kept.
     ordered: Option<Ordered>,
     tally: Tally,
@@ -310,7 +313,7 @@ impl Table {
         Self {
             table: Arc::clone(schema),
             emptied: false,
-            rows: HashMap::new(),
+            rows: IndexMap::default(),
             ordered: is_ordered(schema).then(Ordered::default),
             tally: Tally::default(),
             shapes: Shapes::default(),

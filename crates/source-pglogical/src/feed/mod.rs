@@ -72,7 +72,7 @@ pub struct Feed {
     catalogue: Catalogue,
     assembler: Assembler,
     leave: Leave,
-    bound: HashMap<u64, Bound>,
+    bound: HashMap<u64, Bound, foldhash::fast::RandomState>,
     /// Descriptions by number, for those that are to be bound.
     asked: HashMap<u64, Arc<Relation>>,
     /// Received, and not looked at.
@@ -110,7 +110,7 @@ impl Feed {
             catalogue,
             assembler: Assembler::default(),
             leave,
-            bound: HashMap::new(),
+            bound: HashMap::default(),
             asked: HashMap::new(),
             held: None,
             waiting: None,

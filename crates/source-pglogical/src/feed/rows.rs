@@ -17,7 +17,7 @@ const WITHOUT_KEY: &str = "the target table has no key, so its rows can only be 
 pub(super) fn change(binding: &Binding, change: RowChange<'_>) -> Result<Change, Failure> {
     match change {
         RowChange::Insert(new) => {
-            let new = values(binding, &new, false)?;
+            let new = values(binding, new, false)?;
             let key = if binding.is_keyless() { Row::default() } else { key(binding, &new)? };
             Ok(Change::Insert { key, row: binding.row(&new) })
         }
@@ -26,18 +26,18 @@ pub(super) fn change(binding: &Binding, change: RowChange<'_>) -> Result<Change,
             Err(refuse(binding, WITHOUT_KEY))
         }
         RowChange::Update(None, new) => {
-            let new = values(binding, &new, false)?;
+            let new = values(binding, new, false)?;
             Ok(Change::Update { key: key(binding, &new)?, row: binding.row(&new) })
         }
-        RowChange::Update(Some(old), new) => update(binding, &old, &new),
+        RowChange::Update(Some(old), new) => update(binding, old, new),
         RowChange::Delete(OldValues::Identity(old) | OldValues::Row(old)) => {
-            let old = values(binding, &old, false)?;
+            let old = values(binding, old, false)?;
             Ok(Change::Delete { key: key(binding, &old)? })
         }
     }
 }
 
-fn update(binding: &Binding, old: &OldValues<'_>, new: &[Sent<'_>]) -> Result<Change, Failure> {
+fn update(binding: &Binding, old: OldValues<'_>, new: Vec<Sent<'_>>) -> Result<Change, Failure> {
     let (before, whole) = match old {
         OldValues::Identity(row) => (row, false),
         OldValues::Row(row) => (row, true),
@@ -45,15 +45,16 @@ fn update(binding: &Binding, old: &OldValues<'_>, new: &[Sent<'_>]) -> Result<Ch
     if binding.is_keyless() && !whole {
         return Err(refuse(binding, WITHOUT_KEY));
     }
-    let from = key(binding, &values(binding, before, false)?)?;
     // A value that is stored out of line and was not touched is sent with the whole old row, if that is sent at all.
-    let mut filled = new.to_vec();
+    let mut filled = new;
     if whole {
-        fill(&mut filled, before, 0..new.len());
+        let columns = filled.len();
+        fill(&mut filled, &before, 0..columns);
     } else {
-        fill(&mut filled, before, binding.key_sources());
+        fill(&mut filled, &before, binding.key_sources());
     }
-    let new = values(binding, &filled, whole)?;
+    let from = key(binding, &values(binding, before, false)?)?;
+    let new = values(binding, filled, whole)?;
     let to = key(binding, &new)?;
     let row = if binding.is_keyless() { Row::default() } else { binding.row(&new) };
     Ok(if from == to { Change::Update { key: to, row } } else { Change::Rekey { from, to, row } })
@@ -68,8 +69,8 @@ fn fill<'a>(row: &mut [Sent<'a>], from: &[Sent<'a>], at: impl Iterator<Item = us
 }
 
 /// `whole` says that nothing may be left out: the whole old row was there to be filled in from.
-fn values<'a>(binding: &Binding, sent: &[Sent<'a>], whole: bool) -> Result<Vec<Value<'a>>, Failure> {
-    let value = |sent: &Sent<'a>| match sent {
+fn values<'a>(binding: &Binding, sent: Vec<Sent<'a>>, whole: bool) -> Result<Vec<Value<'a>>, Failure> {
+    let value = |sent: Sent<'a>| match sent {
         Sent::Null => Ok(Value::Null),
         Sent::Unchanged if whole => {
             Err(refuse(binding, "a whole old row lacks a value that is stored out of line"))
@@ -78,7 +79,8 @@ fn values<'a>(binding: &Binding, sent: &[Sent<'a>], whole: bool) -> Result<Vec<V
         Sent::Text(text) => Ok(Value::Text(text)),
         Sent::Binary(_) => Err(refuse(binding, "a value came in binary form, which was not asked for")),
     };
-    sent.iter().map(value).collect()
+    // In place: there is one of these for each row.
+    sent.into_iter().map(value).collect()
 }
 
 fn key(binding: &Binding, values: &[Value<'_>]) -> Result<Row, Failure> {
