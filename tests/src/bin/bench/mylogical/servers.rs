@@ -170,9 +170,15 @@ impl Servers {
         session.disconnect().await.context("cannot disconnect")
     }
 
-    /// Waits until nobody reads the source's log any more.
+    /// Waits until nobody reads the source's log any more. Sessions whose readers have gone are ended: they would find out
+    /// only when they have something to say.
     pub(crate) async fn until_unread(&self) -> Result<()> {
         let mut source = self.at_source().await?;
+        let left: Vec<u64> = source.query(format!("SELECT id {READERS}")).await?;
+        for session in left {
+            // It may have ended by itself.
+            drop(source.query_drop(format!("KILL {session}")).await);
+        }
         wait::eventually(QUIET_WITHIN, "the log to be let go", async || {
             let readers = readers(&mut source).await?;
             ensure!(readers == 0, "{readers} read it");
@@ -183,10 +189,11 @@ impl Servers {
     }
 }
 
+const READERS: &str = "FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%'";
+
 /// How many sessions read the source's log.
 pub(crate) async fn readers(source: &mut Conn) -> Result<u64> {
-    let sql = "SELECT COUNT(*) FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%'";
-    source.query_first(sql).await?.context("no answer")
+    source.query_first(format!("SELECT COUNT(*) {READERS}")).await?.context("no answer")
 }
 
 /// Runs SQL that is made here.
