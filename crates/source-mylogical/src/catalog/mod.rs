@@ -2,13 +2,15 @@
 //! what has to be known before.
 
 mod checks;
+mod details;
 mod read;
 mod server;
 mod tables;
 
 pub use checks::{Cascades, refuse, server_findings, table_findings};
+pub use details::TableDetails;
 pub use read::{charsets, table, tables};
-pub use server::ServerFacts;
+pub use server::{ServerFacts, position};
 pub use tables::{ColumnFacts, ForeignKeyFacts, Generated, IndexFacts, IndexPart, TableFacts, TableKind};
 
 use std::time::Duration;

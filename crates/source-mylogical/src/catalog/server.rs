@@ -74,7 +74,7 @@ impl ServerFacts {
 ///
 /// # Errors
 /// As [`ServerFacts::read`].
-pub(super) async fn position(session: &mut Session) -> Result<GtidSet, TransportError> {
+pub async fn position(session: &mut Session) -> Result<GtidSet, TransportError> {
     let sql = match session.flavor() {
         // The tables of variables cut long values.
         Flavor::MySql => "SELECT @@GLOBAL.gtid_executed",
