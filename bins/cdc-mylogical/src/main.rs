@@ -6,6 +6,7 @@
 mod args;
 mod docs;
 mod preflight;
+mod snapshot;
 mod start;
 
 use std::process::ExitCode;

@@ -10,6 +10,7 @@ use sink_core::target::Target;
 use sink_feed::preflight::{self, LookError};
 use sink_feed::{Failed, usage};
 use sink_service::exit::Exit;
+use sink_service::snapshot_args::SnapshotMode;
 use source_mylogical::catalog::{self, ServerFacts};
 use source_mylogical::preflight::{Facts, Plan, examine};
 use source_mylogical::transport::{Session, TransportError};
@@ -48,7 +49,10 @@ pub(crate) async fn look(args: &StartArgs, target: &Arc<Target>) -> Result<Repor
     let plan = Plan {
         databases: &databases,
         target_database: home.name(),
-        intent: Intent { mode: args.flow().mode.into(), copies: false },
+        intent: Intent {
+            mode: args.flow().mode.into(),
+            copies: args.snapshot.snapshot_mode != SnapshotMode::Never,
+        },
         allow_unlogged_cascades: args.source.allow_unlogged_cascades,
         create_tables: args.tables.create_tables,
     };
