@@ -34,6 +34,8 @@ mod harness_mysql;
 mod http;
 mod immediate;
 mod immediate_chaos;
+mod mylogical_created;
+mod mylogical_snapshot;
 mod names;
 mod operate;
 mod pglogical;
@@ -101,6 +103,8 @@ fn main() -> ExitCode {
         http::all(),
         on_both(immediate::all()),
         on_both(immediate_chaos::all()),
+        on_flavors(mylogical_created::all()),
+        on_flavors(mylogical_snapshot::all()),
         on_both(names::all()),
         operate::all(),
         pglogical::all(),

@@ -17,6 +17,7 @@ pub(crate) mod bank;
 mod driver;
 pub(crate) mod log;
 pub(crate) mod made;
+pub(crate) mod my_copy;
 pub(crate) mod pair;
 mod poller;
 pub(crate) mod preflight;
