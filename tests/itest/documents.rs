@@ -82,6 +82,7 @@ async fn commands(_: Ctx) -> Result<()> {
             let (program, rest) = match words.as_slice() {
                 ["cdc-webhook", rest @ ..] => ("cdc-webhook", rest),
                 ["cdc-pglogical", rest @ ..] => ("cdc-pglogical", rest),
+                ["cdc-mylogical", rest @ ..] => ("cdc-mylogical", rest),
                 // xtask hands the arguments of these on, so they are asked themselves.
                 ["cargo", "xtask", "demo", rest @ ..] => ("demo", rest),
                 ["cargo", "xtask", "bench", rest @ ..] => ("bench", rest),

@@ -35,6 +35,7 @@ mod http;
 mod immediate;
 mod immediate_chaos;
 mod mylogical_created;
+mod mylogical_documented;
 mod mylogical_snapshot;
 mod names;
 mod operate;
@@ -104,6 +105,7 @@ fn main() -> ExitCode {
         on_both(immediate::all()),
         on_both(immediate_chaos::all()),
         on_flavors(mylogical_created::all()),
+        on_flavors(mylogical_documented::all()),
         on_flavors(mylogical_snapshot::all()),
         on_both(names::all()),
         operate::all(),
