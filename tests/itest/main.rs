@@ -34,9 +34,11 @@ mod harness_mysql;
 mod http;
 mod immediate;
 mod immediate_chaos;
+mod mylogical;
 mod mylogical_created;
 mod mylogical_documented;
 mod mylogical_snapshot;
+mod mylogical_start;
 mod names;
 mod operate;
 mod pglogical;
@@ -104,9 +106,11 @@ fn main() -> ExitCode {
         http::all(),
         on_both(immediate::all()),
         on_both(immediate_chaos::all()),
+        on_flavors(mylogical::all()),
         on_flavors(mylogical_created::all()),
         on_flavors(mylogical_documented::all()),
         on_flavors(mylogical_snapshot::all()),
+        on_flavors(mylogical_start::all()),
         on_both(names::all()),
         operate::all(),
         pglogical::all(),

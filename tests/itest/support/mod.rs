@@ -7,6 +7,7 @@
 //! * [`Poller`]: reads invariants and whole snapshots on a connection of its own, throughout a run;
 //! * [`replication`]: a PostgreSQL source, and its stream in words;
 //! * [`pair`]: a PostgreSQL source, a target, and `cdc-pglogical` between them;
+//! * [`my_pair`]: a MySQL or MariaDB source, a target, and `cdc-mylogical` between them;
 //! * [`made`]: tables that the program makes, and what the catalogues say of them;
 //! * [`preflight`]: what preflight says of such a pair, and whether its statements mend it;
 //! * [`bank`]: writers at such a source, and a reader that knows every state the source had;
@@ -18,6 +19,7 @@ mod driver;
 pub(crate) mod log;
 pub(crate) mod made;
 pub(crate) mod my_copy;
+pub(crate) mod my_pair;
 pub(crate) mod pair;
 mod poller;
 pub(crate) mod preflight;
