@@ -36,7 +36,6 @@ mod immediate;
 mod immediate_chaos;
 mod mylogical;
 mod mylogical_created;
-mod mylogical_documented;
 mod mylogical_snapshot;
 mod mylogical_start;
 mod names;
@@ -108,7 +107,6 @@ fn main() -> ExitCode {
         on_both(immediate_chaos::all()),
         on_flavors(mylogical::all()),
         on_flavors(mylogical_created::all()),
-        on_flavors(mylogical_documented::all()),
         on_flavors(mylogical_snapshot::all()),
         on_flavors(mylogical_start::all()),
         on_both(names::all()),

@@ -20,6 +20,7 @@ pub(crate) mod log;
 pub(crate) mod made;
 pub(crate) mod my_copy;
 pub(crate) mod my_pair;
+pub(crate) mod mylogical;
 pub(crate) mod pair;
 mod poller;
 pub(crate) mod preflight;
