@@ -12,6 +12,7 @@
 //! * [`preflight`]: what preflight says of such a pair, and whether its statements mend it;
 //! * [`bank`]: writers at such a source, and a reader that knows every state the source had;
 //! * [`log`]: a log that says what the test wants, and its target;
+//! * [`mylogical`]: a MySQL or MariaDB source, a target, and `cdc-mylogical` between them;
 //! * [`watch`]: what a running `cdc-pglogical` says of itself.
 
 pub(crate) mod bank;

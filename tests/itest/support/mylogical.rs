@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use tests::harness::database::{Database, Product};
 use tests::harness::fingerprint::source;
-use tests::harness::mysql::{Flavor, MySqlServer, Settings, SourceDatabase};
+use tests::harness::mysql::SourceDatabase;
 use tests::harness::process::{Service, ServiceProcess};
 use tests::harness::runner::Ctx;
 use tests::harness::wait;
@@ -28,19 +28,6 @@ impl MyPair {
     /// On the shared servers: makes the tables of both sides.
     pub(crate) async fn start(ctx: &Ctx, source_ddl: &str, target_ddl: &str) -> Result<MyPair> {
         MyPair::between(ctx, ctx.source().clone(), ctx.target().clone(), source_ddl, target_ddl).await
-    }
-
-    /// With a source of the scenario's own, so that it can be stopped or set up in another way.
-    pub(crate) async fn start_own(
-        ctx: &Ctx,
-        settings: &Settings,
-        source_ddl: &str,
-        target_ddl: &str,
-    ) -> Result<(MySqlServer, MyPair)> {
-        let server = MySqlServer::start(ctx.flavor(), settings).await?;
-        let origin = server.create_database(ctx.target().name()).await?;
-        let pair = MyPair::between(ctx, origin, ctx.target().clone(), source_ddl, target_ddl).await?;
-        Ok((server, pair))
     }
 
     /// Another pair of databases on the same servers.
@@ -71,11 +58,6 @@ impl MyPair {
         target.execute(target_ddl).await.context("the target's tables")?;
         let begin = origin.position().await?;
         Ok(MyPair { origin, target, begin, folder: ctx.folder().to_owned() })
-    }
-
-    /// Which product the source is.
-    pub(crate) fn flavor(&self) -> Flavor {
-        self.origin.flavor()
     }
 
     /// The scenario's folder.
