@@ -45,7 +45,7 @@ pub(super) fn mysql_start(parts: &mut Parts<'_>) -> Option<MySqlStart> {
     const ORIGINAL_FOLLOWS: u64 = 1 << 55;
     parts.u8()?;
     let tsid = Tsid { uuid: *parts.array()?, tag: None };
-    let gtid = MySqlGtid { tsid, number: parts.u64()? };
+    let gtid = MySqlGtid::new(tsid, parts.u64()?)?;
     let (mut immediate, mut original) = (None, None);
     if parts.u8() == Some(LOGICAL_TIMESTAMPS) && parts.bytes(16).is_some() {
         let first = parts.uint(7);
@@ -92,7 +92,7 @@ pub(super) fn tagged_start(parts: &mut Parts<'_>) -> Option<MySqlStart> {
             _ => break,
         }
     }
-    let gtid = MySqlGtid { tsid: Tsid { uuid: uuid?, tag }, number: number? };
+    let gtid = MySqlGtid::new(Tsid { uuid: uuid?, tag }, number?)?;
     Some(MySqlStart { gtid, committed_micros: committed(original, immediate) })
 }
 

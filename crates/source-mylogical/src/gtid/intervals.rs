@@ -5,7 +5,7 @@ use std::fmt;
 use super::GtidError;
 
 /// The largest number of a transaction (MySQL manual, replication-gtids-concepts).
-const LARGEST: u64 = i64::MAX as u64 - 1;
+pub(super) const LARGEST: u64 = i64::MAX as u64 - 1;
 
 /// Numbers of transactions of one origin. Intervals are in order, and neither overlap nor touch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]

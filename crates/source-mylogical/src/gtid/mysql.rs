@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use super::intervals::LARGEST;
 use super::{GtidError, Intervals};
 
 /// Longest tag, in bytes (MySQL 9.7 manual).
@@ -49,6 +50,14 @@ pub struct MySqlGtid {
     pub tsid: Tsid,
     /// Its number, from 1.
     pub number: u64,
+}
+
+impl MySqlGtid {
+    /// Of a number that a transaction can have; else none.
+    #[must_use]
+    pub fn new(tsid: Tsid, number: u64) -> Option<Self> {
+        (1..=LARGEST).contains(&number).then_some(Self { tsid, number })
+    }
 }
 
 impl fmt::Display for MySqlGtid {

@@ -72,6 +72,10 @@ fn nothing_stands_where_it_cannot() {
     }
     assert!(matches!(stops(MySql, [mysql(1), mysql(2)]), Stop::OutOfOrder { .. }));
     assert!(matches!(stops(MySql, [mysql(1), rows(1, 1)]), Stop::OutOfOrder { .. }));
+    // A number that no transaction has.
+    for number in [0, u64::MAX] {
+        assert!(matches!(stops(MySql, [mysql(number)]), Stop::Malformed { kind: 33, .. }));
+    }
     // Described in another transaction.
     let mut assembler = at(MySql, "");
     let (_, stop) = play(&mut assembler, all([inside(vec![map(1, "t")]), vec![mysql(2), rows(1, 1)]]));
