@@ -46,13 +46,12 @@ pub(crate) async fn look(args: &StartArgs, target: &Arc<Target>) -> Result<Repor
     let home = target.home();
     let schema = home.schema().refresh(home).await.map_err(LookError::Target)?;
     let target_facts = sql::target_facts(home).await.map_err(LookError::Target)?;
+    // What is copied already stays: a start after it asks for nothing that copying needs.
+    let copies = preflight::still_to_copy(args.snapshot.snapshot_mode, target, &args.source.loop_name);
     let plan = Plan {
         databases: &databases,
         target_database: home.name(),
-        intent: Intent {
-            mode: args.flow().mode.into(),
-            copies: args.snapshot.snapshot_mode != SnapshotMode::Never,
-        },
+        intent: Intent { mode: args.flow().mode.into(), copies: copies.await? != SnapshotMode::Never },
         allow_unlogged_cascades: args.source.allow_unlogged_cascades,
         create_tables: args.tables.create_tables,
     };
