@@ -81,21 +81,7 @@ impl Writers {
         let mut tasks = JoinSet::new();
         for number in 0..WRITERS {
             let (origin, stop) = (origin.clone(), Arc::clone(&stop));
-            tasks.spawn(async move {
-                let mut connection = origin.connect().await?;
-                let mut random = StdRng::seed_from_u64(number);
-                while !stop.load(Ordering::SeqCst) {
-                    let sql = change(&mut random);
-                    match connection.query_drop(&sql).await {
-                        Ok(()) => {}
-                        // Two of them wait for each other, or gave one value to two rows.
-                        Err(mysql_async::Error::Server(error))
-                            if matches!(error.code, 1062 | 1205 | 1213) => {}
-                        Err(error) => return Err(error).context(sql),
-                    }
-                }
-                Ok(())
-            });
+            tasks.spawn(async move { write(&origin, number, &stop).await });
         }
         Writers { stop, tasks }
     }
@@ -109,7 +95,23 @@ impl Writers {
     }
 }
 
-async fn start(pair: &MyPair, name: &str, more: &[&str]) -> Result<ServiceProcess> {
+/// Changes rows at random until told to stop.
+async fn write(origin: &SourceDatabase, seed: u64, stop: &AtomicBool) -> Result<()> {
+    let mut connection = origin.connect().await?;
+    let mut random = StdRng::seed_from_u64(seed);
+    while !stop.load(Ordering::SeqCst) {
+        let sql = change(&mut random);
+        if let Err(error) = connection.query_drop(&sql).await {
+            // Two of them waited for each other, or gave one value to two rows.
+            let usual =
+                matches!(&error, mysql_async::Error::Server(e) if matches!(e.code, 1062 | 1205 | 1213));
+            anyhow::ensure!(usual, "{sql}: {error}");
+        }
+    }
+    Ok(())
+}
+
+fn start(pair: &MyPair, name: &str, more: &[&str]) -> Result<ServiceProcess> {
     let flags = ["--snapshotMode", "initial", "--createTables"].iter().chain(more).copied();
     ServiceProcess::spawn(pair.service().named(name).args(flags), pair.folder())
 }
@@ -129,7 +131,7 @@ async fn consistent(process: &ServiceProcess) -> Result<()> {
 async fn under_load(ctx: Ctx) -> Result<()> {
     let pair = MyPair::start(&ctx, TABLES, "").await?;
     let writers = Writers::start(&pair.origin);
-    let process = start(&pair, "loaded", &[]).await?;
+    let process = start(&pair, "loaded", &[])?;
     consistent(&process).await?;
     // And it goes on from there.
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -163,7 +165,7 @@ async fn progress(pair: &MyPair) -> Result<(i64, String)> {
 async fn resumed(ctx: Ctx) -> Result<()> {
     let pair = MyPair::start(&ctx, TABLES, "").await?;
     let writers = Writers::start(&pair.origin);
-    let mut process = start(&pair, "killed", &["--snapshotWorkers", "1"]).await?;
+    let mut process = start(&pair, "killed", &["--snapshotWorkers", "1"])?;
     let mut before = None;
     for _ in 0..2 {
         let found = wait::eventually(LIMIT, "the copy to be in the middle", async || progress(&pair).await);
@@ -176,7 +178,7 @@ async fn resumed(ctx: Ctx) -> Result<()> {
             );
         }
         before = Some((rows, began));
-        process = start(&pair, "killed", &["--snapshotWorkers", "1"]).await?;
+        process = start(&pair, "killed", &["--snapshotWorkers", "1"])?;
     }
     consistent(&process).await?;
     writers.stop().await?;
@@ -190,7 +192,7 @@ async fn resumed(ctx: Ctx) -> Result<()> {
     ensure!(before.is_some_and(|(_, before)| before == began), "the table was begun anew at {began}");
     // A start after that has nothing to copy, and says at once that the target is consistent.
     process.kill9().await?;
-    let process = start(&pair, "again", &[]).await?;
+    let process = start(&pair, "again", &[])?;
     consistent(&process).await?;
     ensure!(!process.log_tail().contains("copying tables"), "{}", process.log_tail());
     Ok(())
@@ -201,13 +203,13 @@ async fn keyless(ctx: Ctx) -> Result<()> {
         CREATE TABLE beginnings (a varchar(200) NOT NULL, PRIMARY KEY (a(10)));
         CREATE TABLE good (a int PRIMARY KEY)";
     let pair = MyPair::start(&ctx, ddl, "").await?;
-    let mut process = start(&pair, "keyless", &["--preflight", "report"]).await?;
+    let mut process = start(&pair, "keyless", &["--preflight", "report"])?;
     process.wait_for_exit(LIMIT).await?;
     let said = process.log_tail();
     let names = ["no_key", "beginnings"].iter().filter(|name| said.contains(**name)).count();
     ensure!(names > 0 && said.contains("--tables"), "{said}");
     // Left out, the rest is copied.
-    let process = start(&pair, "rest", &["--preflight", "report", "--tables", "good,itest_marker"]).await?;
+    let process = start(&pair, "rest", &["--preflight", "report", "--tables", "good,itest_marker"])?;
     consistent(&process).await?;
     pair.execute("INSERT INTO good VALUES (1)").await?;
     pair.caught_up().await?;
@@ -219,7 +221,7 @@ async fn made_and_dropped(ctx: Ctx) -> Result<()> {
     let pair = MyPair::start(&ctx, TABLES, made).await?;
     pair.execute("CREATE TABLE zz_dropped (id int PRIMARY KEY); INSERT INTO zz_dropped VALUES (1), (2)")
         .await?;
-    let process = start(&pair, "meanwhile", &["--snapshotWorkers", "1", "--onTruncate", "ignore"]).await?;
+    let process = start(&pair, "meanwhile", &["--snapshotWorkers", "1", "--onTruncate", "ignore"])?;
     wait::eventually(LIMIT, "the copy to be in the middle", async || progress(&pair).await)
         .await
         .with_context(|| process.log_tail())?;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use sink_core::flow::copy::{Board, SnapshotStore};
 use sink_core::flow::{FeedName, FlowStatus, PositionStore, TableMaker};
-use sink_core::target::Target;
 use source_mylogical::feed::Databases;
 use source_mylogical::policy::Policies;
 use source_mylogical::snapshot::{Settings, Snapshot, parse_tables};
@@ -34,7 +33,6 @@ pub(crate) fn settings(ctx: &Ctx, tables: &str, workers: usize) -> Result<Settin
 
 /// A snapshot of a scenario's own database.
 pub(crate) struct Copy {
-    pub(crate) target: Arc<Target>,
     pub(crate) snapshot: Snapshot,
 }
 
@@ -54,7 +52,7 @@ impl Copy {
             board: Board::new(),
             stop: CancellationToken::new(),
         };
-        Ok(Copy { target, snapshot })
+        Ok(Copy { snapshot })
     }
 
     /// Copies everything that is left.

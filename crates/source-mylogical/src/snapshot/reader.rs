@@ -130,11 +130,12 @@ impl Chunks for ChunkReader {
             Read::Gone => return Ok(Opened::Lost),
             Read::Chunk(chunk) => self.chunk = chunk,
         }
-        if self.chunk.rows == 0 {
-            self.chunk.reached = after.and_then(key::read);
-        } else {
-            let bytes = u64::try_from(self.chunk.text.len()).unwrap_or(u64::MAX);
-            self.rows_wanted = Some((Arc::clone(part), rows_for(part.chunk_bytes, bytes / self.chunk.rows)));
+        let bytes = u64::try_from(self.chunk.text.len()).unwrap_or(u64::MAX);
+        match bytes.checked_div(self.chunk.rows) {
+            None => self.chunk.reached = after.and_then(key::read),
+            Some(bytes_each) => {
+                self.rows_wanted = Some((Arc::clone(part), rows_for(part.chunk_bytes, bytes_each)));
+            }
         }
         self.sent = false;
         self.read_ahead(part);
@@ -170,9 +171,8 @@ async fn read(conn: &mut Conn, part: &Part, after: Option<&str>, rows: u64) -> R
         }
     };
     let asked = timeout(LIMIT, ask(conn, part, after.as_deref(), rows)).await;
-    let asked = asked.unwrap_or_else(|_| {
-        Err(Trouble::Source(TransportError::Timeout { what: "a chunk of a table", limit: LIMIT }))
-    });
+    let late = TransportError::Timeout { what: "a chunk of a table", limit: LIMIT };
+    let asked = asked.unwrap_or(Err(Trouble::Source(late)));
     match asked {
         Ok(chunk) => Ok(Read::Chunk(chunk)),
         Err(Trouble::Source(TransportError::Server(error))) if GONE.contains(&error.code) => Ok(Read::Gone),
