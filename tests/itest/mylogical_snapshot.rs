@@ -45,6 +45,12 @@ const TABLES: &str = "
         SELECT concat(char(65 + n % 26), n % 10), 18446744073709551615 - n, 0 FROM s;
     CREATE TABLE nothing_yet (id binary(4) PRIMARY KEY, version int NOT NULL)";
 
+/// A target that takes some seconds for the wide rows, so that there is a middle to be met in.
+const SLOW: &str = "
+    CREATE TABLE wide (id bigint PRIMARY KEY, version int NOT NULL, note text, u varchar(40));
+    CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END $$;
+    CREATE TRIGGER slow BEFORE INSERT ON wide FOR EACH ROW WHEN (NEW.id % 200 = 0) EXECUTE FUNCTION slow();";
+
 const NAMES: [&str; 3] = ["wide", "words", "nothing_yet"];
 
 /// One change at random.
@@ -62,7 +68,7 @@ fn change(random: &mut StdRng) -> String {
         4 => format!("UPDATE words SET version = version + 1 WHERE w = '{word}'"),
         5 => format!("UPDATE words SET w = lower(w) WHERE w = '{word}'"),
         6 => format!(
-            "UPDATE IGNORE words SET n = n - 5000, w = concat(w, 'z') WHERE w = '{word}' AND n % 7 = 0"
+            "UPDATE IGNORE words SET n = n - 5000, w = concat(w, 'z') WHERE w = '{word}' AND n % 7 = 0 AND n > 5000"
         ),
         7 => format!("INSERT IGNORE INTO words VALUES ('{word}', {}, 5)", id.unsigned_abs()),
         _ => format!("REPLACE INTO nothing_yet VALUES (unhex(lpad(hex({}), 8, '0')), 1)", id.unsigned_abs()),
@@ -163,7 +169,7 @@ async fn progress(pair: &MyPair) -> Result<(i64, String)> {
 }
 
 async fn resumed(ctx: Ctx) -> Result<()> {
-    let pair = MyPair::start(&ctx, TABLES, "").await?;
+    let pair = MyPair::start(&ctx, TABLES, SLOW).await?;
     let writers = Writers::start(&pair.origin);
     let mut process = start(&pair, "killed", &["--snapshotWorkers", "1"])?;
     let mut before = None;
@@ -218,7 +224,7 @@ async fn keyless(ctx: Ctx) -> Result<()> {
 
 async fn made_and_dropped(ctx: Ctx) -> Result<()> {
     let made = "CREATE TABLE made (id int PRIMARY KEY, v int)";
-    let pair = MyPair::start(&ctx, TABLES, made).await?;
+    let pair = MyPair::start(&ctx, TABLES, &format!("{SLOW}{made}")).await?;
     pair.execute("CREATE TABLE zz_dropped (id int PRIMARY KEY); INSERT INTO zz_dropped VALUES (1), (2)")
         .await?;
     let process = start(&pair, "meanwhile", &["--snapshotWorkers", "1", "--onTruncate", "ignore"])?;
