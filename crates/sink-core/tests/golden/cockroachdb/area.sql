@@ -25,3 +25,5 @@ CREATE TABLE IF NOT EXISTS "_cdc_sink"."public"."quarantine" (id uuid PRIMARY KE
 CREATE TABLE IF NOT EXISTS "_cdc_sink"."public"."positions" (feed text NOT NULL, scope text NOT NULL, position text NOT NULL, source_identity jsonb NOT NULL, epoch int8 NOT NULL, torn bool NOT NULL DEFAULT false, source_time timestamptz, published jsonb, updated_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (feed, scope));
 
 CREATE TABLE IF NOT EXISTS "_cdc_sink"."public"."snapshots" (feed text NOT NULL, source_schema text NOT NULL, source_table text NOT NULL, state text NOT NULL, consistent_point text, rows int8 NOT NULL DEFAULT 0, bytes int8 NOT NULL DEFAULT 0, started_at timestamptz, finished_at timestamptz, PRIMARY KEY (feed, source_schema, source_table));
+
+CREATE TABLE IF NOT EXISTS "_cdc_sink"."public"."snapshot_ranges" (feed text NOT NULL, source_schema text NOT NULL, source_table text NOT NULL, number int4 NOT NULL, bounds text NOT NULL, reached text, done bool NOT NULL DEFAULT false, rows int8 NOT NULL DEFAULT 0, bytes int8 NOT NULL DEFAULT 0, PRIMARY KEY (feed, source_schema, source_table, number));
