@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use sink_core::failure::Failure;
-use sink_core::flow::Position;
 use sink_core::flow::copy::store::find_target;
 use sink_core::flow::copy::{Fence, RangesPass, SourceName, TableRecord, TableState};
+use sink_core::flow::{Advance, Position};
 
 use super::prepare::{PREPARE, Tables};
 use super::reader::ChunkReader;
@@ -24,7 +24,7 @@ impl Snapshot {
             self.create_tables(&mut session, &tables).await?;
             self.check(&mut session, &tables).await?;
         }
-        let (fence, first) = self.take_over(&mut session, identity).await?;
+        let (fence, first) = self.take_over(&mut session, identity, records.is_empty()).await?;
         // Read again: a table that is not among these was made behind the position, so the stream has all of it.
         let tables = self.tables(&mut session).await?;
         if records.is_empty() {
@@ -42,13 +42,25 @@ impl Snapshot {
 
     /// Stores where the stream will start before anything is copied, unless the feed has a position already: everything
     /// that is copied is read behind it.
-    async fn take_over(&self, session: &mut Session, identity: &str) -> Result<(Fence, GtidSet), Failure> {
+    async fn take_over(
+        &self,
+        session: &mut Session,
+        identity: &str,
+        is_new: bool,
+    ) -> Result<(Fence, GtidSet), Failure> {
         let flavor = session.flavor();
         let first = match self.positions.read(&self.feed).await? {
             Some(stored) if !stored.position.as_str().is_empty() => stored.position,
             _ => Position::new(position::before(session).await?.to_string()),
         };
-        let stored = self.positions.take_over(&self.feed, identity, &first).await?;
+        let mut stored = self.positions.take_over(&self.feed, identity, &first).await?;
+        // A start that failed before anything was copied leaves the very beginning of the log behind.
+        if is_new && stored.position.as_str().is_empty() && !first.as_str().is_empty() {
+            let (feed, from, to) = (&self.feed, &stored.position, &first);
+            let advance = Advance { feed, from, to, epoch: stored.epoch, source_time_micros: None };
+            self.positions.advance(advance).await?;
+            stored.position = first;
+        }
         let at = crate::gtid::LogPosition::parse(flavor, stored.position.as_str());
         let at = at.map_err(|e| super::prepare::halt(e.to_string()))?;
         Ok((Fence { feed: self.feed.clone(), epoch: stored.epoch }, at.applied()))
