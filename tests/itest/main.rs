@@ -36,6 +36,7 @@ mod immediate;
 mod immediate_chaos;
 mod mylogical;
 mod mylogical_created;
+mod mylogical_documented;
 mod mylogical_shapes;
 mod mylogical_snapshot;
 mod mylogical_start;
@@ -108,6 +109,7 @@ fn main() -> ExitCode {
         on_both(immediate_chaos::all()),
         on_flavors(mylogical::all()),
         on_flavors(mylogical_created::all()),
+        on_flavors(mylogical_documented::all()),
         on_flavors(mylogical_shapes::all()),
         on_flavors(mylogical_snapshot::all()),
         on_flavors(mylogical_start::all()),
