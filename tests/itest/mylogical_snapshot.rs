@@ -183,11 +183,13 @@ async fn resumed(ctx: Ctx) -> Result<()> {
                 "{rows} rows after {rows_before}, {began}"
             );
         }
-        before = Some((rows, began));
+        if before.replace((rows, began)).is_some() {
+            pair.target.execute("DROP TRIGGER slow ON wide").await?;
+        }
         process = start(&pair, "killed", &["--snapshotWorkers", "1"])?;
     }
-    consistent(&process).await?;
     writers.stop().await?;
+    consistent(&process).await?;
     pair.caught_up().await?;
     pair.same(&NAMES).await?;
     let mut target = pair.target.connect().await?;
@@ -233,6 +235,7 @@ async fn made_and_dropped(ctx: Ctx) -> Result<()> {
         .with_context(|| process.log_tail())?;
     pair.execute(&format!("{made}; INSERT INTO made VALUES (1, 1), (2, 2); UPDATE made SET v = 3")).await?;
     pair.execute("DROP TABLE zz_dropped").await?;
+    pair.target.execute("DROP TRIGGER slow ON wide").await?;
     consistent(&process).await?;
     pair.caught_up().await?;
     pair.same(&["made", "wide"]).await
