@@ -274,6 +274,9 @@ impl<S: Scope> Assembler<S> {
         if matches!(self.state, State::Inside(_)) {
             return Err(self.out_of_order("a transaction that begins inside of another"));
         }
+        if !self.progress.is_named_alike(&gtid) {
+            return Err(self.out_of_order("a transaction of another product"));
+        }
         self.tables.begin();
         let seen = self.progress.see(&gtid).map_err(|missed| Stop::Diverged {
             expected: Gtid::MariaDb(missed.expected),

@@ -54,6 +54,15 @@ impl Progress {
         &self.position
     }
 
+    /// Whether the transaction is named as this product does.
+    #[must_use]
+    pub fn is_named_alike(&self, gtid: &Gtid) -> bool {
+        matches!(
+            (&self.position, gtid),
+            (LogPosition::MySql(_), Gtid::MySql(_)) | (LogPosition::MariaDb { .. }, Gtid::MariaDb(_))
+        )
+    }
+
     /// Judges the next transaction of the stream.
     ///
     /// # Errors

@@ -72,6 +72,9 @@ fn nothing_stands_where_it_cannot() {
     }
     assert!(matches!(stops(MySql, [mysql(1), mysql(2)]), Stop::OutOfOrder { .. }));
     assert!(matches!(stops(MySql, [mysql(1), rows(1, 1)]), Stop::OutOfOrder { .. }));
+    // As the other product names it.
+    assert!(matches!(stops(MySql, [mariadb(0, 1, 0)]), Stop::OutOfOrder { .. }));
+    assert!(matches!(stops(MariaDb, [mysql(1)]), Stop::OutOfOrder { .. }));
     // A number that no transaction has.
     for number in [0, u64::MAX] {
         assert!(matches!(stops(MySql, [mysql(number)]), Stop::Malformed { kind: 33, .. }));
