@@ -32,8 +32,18 @@ pub(crate) async fn end_of_log(connection: &mut PgConnection) -> Result<Lsn> {
     Ok(end.parse()?)
 }
 
-/// Makes a slot; not possible in a transaction that has written.
+/// Makes a slot; not possible in a transaction that has written. Transactions that other databases of the server have
+/// under way are waited for a while: whether a publication is older than a slot cannot be told beyond them.
 pub(crate) async fn create_slot(connection: &mut PgConnection, slot: &str) -> Result<()> {
+    let now = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::int8";
+    let now: i64 = sqlx::query_scalar(now).fetch_one(&mut *connection).await?;
+    let ended = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::int8 >= $1";
+    for _ in 0..500 {
+        if sqlx::query_scalar::<_, bool>(ended).bind(now).fetch_one(&mut *connection).await? {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let create = "SELECT pg_create_logical_replication_slot($1, 'pgoutput')";
     sqlx::query(create).bind(slot).execute(connection).await?;
     Ok(())
