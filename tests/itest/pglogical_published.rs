@@ -21,10 +21,10 @@ pub(crate) fn all() -> Vec<Scenario> {
         scenario("pglogical_partitions_go_to_their_root", BOTH, roots),
         scenario("pglogical_column_lists_and_row_filters_hold", BOTH, lists),
         scenario("pglogical_rows_without_a_key_are_counted", BOTH, keyless),
-        scenario("pglogical_rows_without_a_key_need_whole_transactions", BOTH, keyless_refused),
+        scenario("pglogical_rows_without_a_key_need_whole_transactions", BOTH, keyless_refused).long(),
         scenario("pglogical_unique_keys_stand_in_for_primary_ones", BOTH, unique_keys),
         scenario("pglogical_generated_columns_are_the_targets", BOTH, generated),
-        scenario("pglogical_two_feeds_share_a_target", BOTH, two_feeds),
+        scenario("pglogical_two_feeds_share_a_target", BOTH, two_feeds).long(),
         scenario("pglogical_messages_and_unpublished_tables_are_passed_over", BOTH, messages),
     ]
 }
